@@ -1,0 +1,51 @@
+"""`python -m functions config` prints every setting with its origin; `watch-builds` announces finished jobs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from functions import structured_logs
+from functions.core import config as configuration
+from functions.core.errors import ConfigError
+from functions.core.settings import Config
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
+    parser.add_argument("command", choices=("config", "watch-builds"))
+    command = parser.parse_args(arguments).command
+    try:
+        return _show_config() if command == "config" else _watch_builds()
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _load() -> tuple[Config, list[configuration.Origin]]:
+    path = Path(os.environ.get("BINDERLESS_CONFIG", "config.yaml"))
+    document = configuration.parse(path.read_text()) if path.exists() else {}
+    return configuration.load(document, os.environ)
+
+
+def _show_config() -> int:
+    _, origins = _load()
+    for origin in origins:
+        print(f"{origin.name:32} {origin.value!r:40} {origin.source}")
+    return 0
+
+
+def _watch_builds() -> int:
+    from functions import wiring
+    from functions.watch_builds import watch
+
+    structured_logs.set_up()
+    config, _ = _load()
+    watch(wiring.jobs(config), wiring.publisher(config))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

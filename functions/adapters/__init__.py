@@ -1,0 +1,1 @@
+"""The edge: one class for each service that Binderless talks to."""

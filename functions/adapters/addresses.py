@@ -1,0 +1,197 @@
+"""Connections to hosts that strangers name: to public addresses only, and within a time.
+
+A name is resolved once, every address it has must be public, and the connection is made to the very address that was
+looked at, so that a second answer of the name server changes nothing. TLS is checked for the name all the same. As
+HttpClient takes each redirect through the pool, each is looked at too.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ipaddress
+import re
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from ssl import SSLContext
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import LocationParseError
+from urllib3.response import BaseHTTPResponse
+from urllib3.util import Url, create_urllib3_context, parse_url
+
+from functions.core.errors import NotAllowed, UpstreamError
+
+# https://www.iana.org/assignments/iana-ipv4-special-registry (what ipaddress calls global but is not a host),
+# https://www.iana.org/assignments/iana-ipv6-special-registry (within 2000::/3, the only space given to hosts).
+SPECIAL_V4 = [ipaddress.IPv4Network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")]
+HOSTS_V6 = ipaddress.IPv6Network("2000::/3")
+SPECIAL_V6 = [
+    ipaddress.IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
+]
+# Names that only mean something inside: refused without asking, since asking tells too.
+INSIDE = re.compile(r"(^|\.)(localhost|local|internal|localdomain|home\.arpa)$")
+# What inet_aton reads as an address although nobody writes it so: 2130706433, 0x7f.1, 0177.0.0.1, 127.1
+NUMBER = re.compile(r"(^|\.)(0x[0-9a-f]*|[0-9]+)$")
+
+Resolve = Callable[..., Iterable[tuple[Any, ...]]]
+
+
+def is_public(address: str) -> bool:
+    """Whether *address* belongs to a host on the internet. Addresses that wrap another one never do."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv4Address):
+        return ip.is_global and not ip.is_multicast and not any(ip in net for net in SPECIAL_V4)
+    return ip in HOSTS_V6 and not any(ip in net for net in SPECIAL_V6)
+
+
+class PublicPool:
+    """A pool for HttpClient whose connections reach public addresses only, each for one request.
+
+    *allow_private* switches the look at addresses off, not the pinning. A whole answer takes *deadline_s* at most:
+    a server that sends one byte every few seconds would hold a thread for hours.
+    """
+
+    def __init__(
+        self,
+        *,
+        allow_private: bool = False,
+        deadline_s: float = 30.0,
+        ssl_context: SSLContext | None = None,
+        resolve: Resolve = socket.getaddrinfo,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._allow_private = allow_private
+        self._deadline_s, self._clock = deadline_s, clock
+        self._ssl_context = ssl_context
+        self._resolve = resolve
+
+    def check(self, url: str) -> None:
+        """Raise NotAllowed if the host of *url* is not public, UpstreamError if its name is not known."""
+        parsed = _parsed(url)
+        self._address(_host(parsed), _port(parsed))
+
+    def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
+        """As urllib3's PoolManager does it. Raises what `check` raises."""
+        parsed = _parsed(url)
+        host = _host(parsed)
+        headers: Mapping[str, str] = {**options.pop("headers", {}), "Host": parsed.netloc or "", "Connection": "close"}
+        pool = self._pinned(parsed.scheme, self._address(host, _port(parsed)), _port(parsed), host=host)
+        return pool.urlopen(method, parsed.request_uri, headers=headers, **options)
+
+    def _address(self, host: str, port: int) -> str:
+        """The one address to connect to."""
+        if not self._allow_private:
+            _refuse_inside(host)
+        try:
+            found = self._resolve(host, port, type=socket.SOCK_STREAM)
+            addresses = [str(entry[4][0]) for entry in found]
+        except (OSError, UnicodeError) as error:
+            raise UpstreamError(host, "is not the name of a host that we can find.") from error
+        if not addresses or not (self._allow_private or all(map(is_public, addresses))):
+            raise NotAllowed(f"{host} is not on the public internet, and not permitted here.")
+        # Functions seldom have a way out for IPv6, whatever the machine's own tables say.
+        return min(addresses, key=lambda address: ":" in address)
+
+    def _pinned(self, scheme: str | None, address: str, port: int, *, host: str) -> urllib3.HTTPConnectionPool:
+        timing: dict[str, Any] = {"deadline_s": self._deadline_s, "clock": self._clock}
+        if scheme == "http":
+            return _PlainPool(address, port, **timing)
+        if self._ssl_context is None:
+            self._ssl_context = create_urllib3_context()
+            self._ssl_context.load_default_certs()
+        return _SecurePool(address, port, server_hostname=host, ssl_context=self._ssl_context, **timing)
+
+
+class _UntilDeadline(io.RawIOBase):
+    """A socket's file that ends with a timeout at a point in time, however lively the other side is."""
+
+    def __init__(self, sock: socket.socket, *, deadline_s: float, clock: Callable[[], float]) -> None:
+        self._sock, self._file = sock, sock.makefile("rb", buffering=0)
+        self._clock, self._deadline = clock, clock() + deadline_s
+        self._silence_s = sock.gettimeout() or deadline_s
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left_s = self._deadline - self._clock()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(min(left_s, self._silence_s))
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Timed:
+    """Mixed into urllib3's connections: reads each answer until a deadline."""
+
+    response_class: Any
+
+    def __init__(self, *args: Any, deadline_s: float, clock: Callable[[], float], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+        def response(sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+            answer = http.client.HTTPResponse(sock, *args, **kwargs)
+            answer.fp.close()
+            answer.fp = io.BufferedReader(_UntilDeadline(sock, deadline_s=deadline_s, clock=clock))
+            return answer
+
+        self.response_class = response
+
+
+class _PlainConnection(_Timed, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Timed, HTTPSConnection):
+    pass
+
+
+class _PlainPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _PlainConnection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+def _parsed(url: str) -> Url:
+    try:
+        parsed = parse_url(url)
+    except LocationParseError as error:
+        raise UpstreamError("The repository's host", "redirects to an address that is none.") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.auth:
+        raise NotAllowed("Only http and https addresses without a user name can be fetched.")
+    return parsed
+
+
+def _host(url: Url) -> str:
+    return (url.host or "").strip("[]").rstrip(".")
+
+
+def _port(url: Url) -> int:
+    return url.port or (443 if url.scheme == "https" else 80)
+
+
+def _refuse_inside(host: str) -> None:
+    numeric = NUMBER.search(host.lower()) and not _is_address(host)
+    if numeric or INSIDE.search(host.lower()) or "%" in host or (_is_address(host) and not is_public(host)):
+        raise NotAllowed(f"{host} is not on the public internet, and not permitted here.")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Build backends: where repo2docker runs."""

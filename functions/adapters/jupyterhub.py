@@ -1,0 +1,151 @@
+"""JupyterHub by its REST API: users, and their servers.
+
+https://jupyterhub.readthedocs.io/en/stable/reference/rest-api.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from functions.adapters.http import Answer, HttpClient
+from functions.core.errors import LaunchFailed, UpstreamError
+from functions.core.ports import HubProgress, HubServer, HubUser
+
+PAGINATED = {"Accept": "application/jupyterhub-pagination+json"}
+_PAGE = 200
+
+
+class JupyterHub:
+    """A Hub behind *client*, whose base address ends in /hub/api and whose headers carry the service's token.
+
+    *url* is the Hub's address for people: user servers are below it.
+    """
+
+    def __init__(self, client: HttpClient, *, url: str, quiet_s: float = 10.0) -> None:
+        self._client = client
+        self._url = url.rstrip("/")
+        self._quiet_s = quiet_s
+
+    def create_user(self, name: str) -> None:
+        # 409: the user is there, perhaps from an attempt whose answer was lost.
+        answer = self._client.request("POST", _path(name), expect=(201, 400, 403, 409), repeatable=True)
+        if answer.status in (400, 403):
+            raise LaunchFailed(f"JupyterHub did not create a user: {_message(answer)}")
+
+    def start_server(self, user: str, options: Mapping[str, str]) -> None:
+        answer = self._client.request(
+            "POST",
+            _path(user, "server"),
+            json=dict(options),
+            expect=(201, 202, 400, 403),
+            repeatable=True,
+        )
+        if answer.status in (201, 202):
+            return
+        # 400 may also mean that the server is there, perhaps from an attempt whose answer was lost.
+        there = self.user(user) if answer.status == 400 else None
+        if there is None or there.server is None:
+            raise LaunchFailed(f"JupyterHub did not start the server: {_message(answer)}")
+        if there.server.pending == "stop":
+            raise UpstreamError("JupyterHub", "is still stopping this user's last server.")
+
+    def user(self, name: str) -> HubUser | None:
+        answer = self._client.request("GET", _path(name), expect=(200, 404))
+        return _user(answer.json()) if answer.status == 200 else None
+
+    def progress(self, user: str) -> Iterator[HubProgress | None]:
+        # 404 and 400: there is no server, or it is not starting. That the start failed comes as an event.
+        with self._client.stream_lines(
+            "GET", _path(user, "server", "progress"), expect=(200, 400, 404), quiet_s=self._quiet_s
+        ) as lines:
+            if lines.status != 200:
+                return
+            for line in lines:
+                if line is None or not line.strip():
+                    yield None
+                elif event := _event(line):
+                    yield event
+                    if event.ready or event.failed:
+                        return
+
+    def stop_server(self, user: str) -> None:
+        self._client.request("DELETE", _path(user, "server"), expect=(202, 204, 404))
+
+    def delete_user(self, user: str) -> None:
+        # The Hub answers 500 to the deletion of a user whose server is starting, and 400 while it is stopping.
+        self.stop_server(user)
+        answer = self._client.request("DELETE", _path(user), expect=(204, 400, 404))
+        if answer.status == 400:
+            raise UpstreamError("JupyterHub", f"did not delete the user: {_message(answer)}")
+
+    def users(self) -> Iterator[HubUser]:
+        offset: int | None = 0
+        while offset is not None:
+            path = f"users?offset={offset}&limit={_PAGE}"
+            page = self._client.request("GET", path, headers=PAGINATED).json()
+            yield from (_user(item) for item in page["items"])
+            following = page["_pagination"]["next"]
+            offset = following and following["offset"]
+
+    def server_url(self, user: str) -> str:
+        return f"{self._url}/user/{quote(user, safe='@~')}/"
+
+    def healthy(self) -> bool:
+        try:
+            return self._client.request("GET", "health").status == 200
+        except UpstreamError:
+            return False
+
+
+def _path(user: str, *rest: str) -> str:
+    return "/".join(("users", quote(user, safe=""), *rest))
+
+
+def _message(answer: Answer) -> str:
+    """The Hub's own words."""
+    try:
+        return str(json.loads(answer.body)["message"])[:500]
+    except (ValueError, TypeError, KeyError):
+        return f"it answered {answer.status}."
+
+
+def _event(line: str) -> HubProgress | None:
+    field, _, value = line.partition(":")
+    if field != "data":
+        return None
+    try:
+        event: dict[str, Any] = json.loads(value)
+        return HubProgress(
+            message=str(event.get("message", "")), ready=bool(event.get("ready")), failed=bool(event.get("failed"))
+        )
+    except (ValueError, AttributeError) as error:
+        raise UpstreamError("JupyterHub", "sent a progress event that nobody can read.") from error
+
+
+def _user(model: Mapping[str, Any]) -> HubUser:
+    server = (model.get("servers") or {}).get("")
+    return HubUser(
+        name=model["name"],
+        admin=bool(model.get("admin")),
+        created_at=_time(model.get("created")),
+        last_activity=_time(model.get("last_activity")),
+        server=_server(server) if server else None,
+    )
+
+
+def _server(model: Mapping[str, Any]) -> HubServer:
+    return HubServer(
+        ready=bool(model.get("ready")),
+        pending=model.get("pending"),
+        url=str(model.get("url", "")),
+        last_activity=_time(model.get("last_activity")),
+        started_at=_time(model.get("started")),
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

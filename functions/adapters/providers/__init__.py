@@ -1,0 +1,1 @@
+"""Repo providers: from a spec to a repository at a commit."""

@@ -1,0 +1,81 @@
+"""Any git repository on the web, by its address: `git/<percent-encoded address>/<ref>`."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from functions.adapters.addresses import PublicPool
+from functions.adapters.http import RETRY, HttpClient, Retry
+from functions.adapters.providers.local import LocalRepository
+from functions.adapters.providers.remote import USER_AGENT, GitRemote
+from functions.core.errors import RefNotFound
+from functions.core.ports import ResolvedRepo
+from functions.core.specs import is_sha, is_short_sha, parse_git
+
+
+class Git:
+    """Repositories at addresses that people choose; *pool* decides which hosts may be reached."""
+
+    prefix = "git"
+
+    def __init__(
+        self,
+        *,
+        allow_http: bool = False,
+        allow_private_addresses: bool = False,
+        allow_file: bool = False,
+        timeout_s: float = 10.0,
+        retry: Retry = RETRY,
+        pool: PublicPool | None = None,
+    ) -> None:
+        self._allow_http, self._allow_file = allow_http, allow_file
+        self._timeout_s, self._retry = timeout_s, retry
+        self._pool = pool or PublicPool(allow_private=allow_private_addresses)
+
+    def display_config(self) -> dict[str, Any]:
+        return {
+            "displayName": "Git repository",
+            "id": self.prefix,
+            "spec": {"validateRegex": r"[^/]+/.+"},
+            "repo": {
+                "label": "Arbitrary git repository URL",
+                "placeholder": "example: http://git.example.com/repo",
+                "urlEncode": True,
+            },
+            "ref": {"enabled": True, "default": "HEAD"},
+        }
+
+    def resolve(self, spec: str) -> ResolvedRepo:
+        named = parse_git(spec, allow_http=self._allow_http, allow_file=self._allow_file)
+        sha = self._commit(named.url, named.ref)
+        return ResolvedRepo(
+            provider=self.prefix,
+            spec=spec,
+            repo_url=named.url,
+            sha=sha,
+            slug=named.url,
+            resolved_spec=f"{named.escaped_url}/{sha}",
+            ref_url=named.url,
+        )
+
+    def _commit(self, url: str, ref: str) -> str:
+        local = url.startswith("file:")
+        if is_sha(ref):
+            # There is nothing to ask, but the build will go there.
+            if not local:
+                self._pool.check(url)
+            return ref
+        try:
+            return LocalRepository(url).commit(ref) if local else self._remote(url).commit(url, ref)
+        except RefNotFound as error:
+            if is_short_sha(ref):
+                error.args = (f"{error} If it begins a commit's id: give all 40 characters of it.",)
+            raise
+
+    def _remote(self, url: str) -> GitRemote:
+        host = urlsplit(url).hostname or "The git host"
+        headers = {"User-Agent": USER_AGENT}
+        return GitRemote(
+            HttpClient(host, headers=headers, timeout_s=self._timeout_s, retry=self._retry, pool=self._pool)
+        )

@@ -1,0 +1,1 @@
+"""Where builds and launches are remembered."""

@@ -1,0 +1,1 @@
+"""What Binderless decides: pure code, without sockets, clock, environment or SDK."""

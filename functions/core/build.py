@@ -1,0 +1,115 @@
+"""A build: one for each image, whoever asks for it and however often."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from functions.core.names import job_name
+from functions.core.ports import BuildReport, BuildRequest, BuildStatus
+
+LEASE_S = 60.0
+
+# Cloud Build announces states in any order and more than once; a build only ever moves to a higher rank.
+_RANK = {BuildStatus.PENDING: 0, BuildStatus.QUEUED: 1, BuildStatus.WORKING: 2}
+_TERMINAL_RANK = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """The record of a build, keyed by its image. Times are seconds since the epoch, 0 when not yet.
+
+    PENDING means that nobody has told the backend yet; whoever holds the lease is about to. `attempt` counts from 1
+    and is part of the backend's name for the build, so that a repeated submit of one attempt is the same build.
+    """
+
+    image: str
+    repo_url: str
+    ref: str
+    backend: str
+    created_at: float
+    attempt: int = 1
+    status: BuildStatus = BuildStatus.PENDING
+    backend_id: str = ""
+    lease_until: float = 0.0
+    finished_at: float = 0.0
+    reason: str = ""
+    our_fault: bool = False
+    digest: str = ""
+
+    @property
+    def open(self) -> bool:
+        return not self.status.terminal
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is BuildStatus.SUCCESS
+
+    @property
+    def request(self) -> BuildRequest:
+        return BuildRequest(
+            name=job_name(self.image, self.attempt), image=self.image, repo_url=self.repo_url, ref=self.ref
+        )
+
+
+def to_submit(build: Build, *, now: float) -> Build | None:
+    """The build under a new lease if it waits for someone to submit it, else None."""
+    if build.status is not BuildStatus.PENDING or build.lease_until > now:
+        return None
+    return replace(build, lease_until=now + LEASE_S)
+
+
+def to_retry(build: Build, *, now: float, pause_s: float) -> Build | None:
+    """The next attempt of a failed build, under a lease; None while the build is fine or its failure is fresh.
+
+    A failure that was ours, not the repository's, needs no pause.
+    """
+    if build.open or build.succeeded:
+        return None
+    if not build.our_fault and now < build.finished_at + pause_s:
+        return None
+    return replace(
+        build,
+        attempt=build.attempt + 1,
+        status=BuildStatus.PENDING,
+        backend_id="",
+        created_at=now,
+        lease_until=now + LEASE_S,
+        finished_at=0.0,
+        reason="",
+        our_fault=False,
+        digest="",
+    )
+
+
+def submitted(build: Build, backend_id: str) -> Build:
+    """The build after the backend has taken it."""
+    return replace(build, backend_id=backend_id, status=BuildStatus.QUEUED, lease_until=0.0)
+
+
+def reported(build: Build, report: BuildReport, *, now: float) -> Build:
+    """The build after the backend's *report*; unchanged when the report is older than what is known."""
+    if _rank(report.status) <= _rank(build.status):
+        return build
+    finished_at = report.finished_at.timestamp() if report.finished_at else now
+    return replace(
+        build,
+        status=report.status,
+        reason=report.reason,
+        our_fault=report.our_fault,
+        finished_at=finished_at if report.status.terminal else 0.0,
+    )
+
+
+def lost(build: Build, *, now: float) -> Build:
+    """The build after the backend has said that it does not know it."""
+    return replace(
+        build,
+        status=BuildStatus.INTERNAL_ERROR,
+        reason="The build was lost by the build backend. Please try again.",
+        our_fault=True,
+        finished_at=now,
+    )
+
+
+def _rank(status: BuildStatus) -> int:
+    return _RANK.get(status, _TERMINAL_RANK)

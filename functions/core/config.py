@@ -1,0 +1,190 @@
+"""From one YAML document and the environment to a checked `Config`, reporting all problems at once.
+
+A setting is taken from `BINDERLESS_<SECTION>__<SETTING>`, else from the document, else from its default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+import yaml
+
+from functions.core import settings
+from functions.core.errors import ConfigError
+from functions.core.settings import Config, Secret
+
+PREFIX = "BINDERLESS_"
+# What other parts of an installation call theirs: not settings, not mistakes.
+FOREIGN_VARIABLES = frozenset({"BINDERLESS_CONFIG", "BINDERLESS_PORT", "BINDERLESS_STATE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the value of a setting came from, for `python -m functions config`."""
+
+    name: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    section: str
+    field: dataclasses.Field[Any]
+    type: Any
+
+    @property
+    def name(self) -> str:
+        return f"{self.section}.{self.field.name}"
+
+    @property
+    def variable(self) -> str:
+        return f"{PREFIX}{self.section}__{self.field.name}".upper()
+
+
+def every_setting() -> Iterator[_Setting]:
+    """All settings in the order of `settings.py`."""
+    for section, section_type in get_type_hints(Config).items():
+        hints = get_type_hints(section_type, vars(settings))
+        for field in dataclasses.fields(section_type):
+            yield _Setting(section, field, hints[field.name])
+
+
+def load(document: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Config, list[Origin]]:
+    """Check *document* (the parsed config.yaml) and *environ*; raise ConfigError with every problem."""
+    problems = [*_unknown_keys(document), *_unknown_variables(environ)]
+    origins: list[Origin] = []
+    values: dict[str, dict[str, Any]] = {section: {} for section in get_type_hints(Config)}
+    for item in every_setting():
+        try:
+            origin = _value(item, document, environ)
+        except ValueError as error:
+            problems.append(f"{item.name}: {error}")
+            continue
+        origins.append(origin)
+        values[item.section][item.field.name] = origin.value
+    if problems:
+        raise ConfigError(problems)
+    sections = {name: kind(**values[name]) for name, kind in get_type_hints(Config).items()}
+    problems = list(_cross_checks(config := Config(**sections)))
+    if problems:
+        raise ConfigError(problems)
+    return config, origins
+
+
+def parse(text: str) -> Mapping[str, Any]:
+    """The document in config.yaml; an empty one is fine."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError([f"config.yaml is not valid YAML: {error}"]) from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise ConfigError(["config.yaml must be a mapping of sections"])
+    return document
+
+
+def _value(item: _Setting, document: Mapping[str, Any], environ: Mapping[str, str]) -> Origin:
+    if item.variable in environ:
+        return Origin(item.name, _from_text(item, environ[item.variable]), item.variable)
+    section = document.get(item.section)
+    if isinstance(section, Mapping) and item.field.name in section:
+        return Origin(item.name, _checked(item, section[item.field.name]), "config.yaml")
+    if item.field.default_factory is not dataclasses.MISSING:
+        return Origin(item.name, item.field.default_factory(), "default")
+    if item.field.default is dataclasses.MISSING:
+        raise ValueError(f"required; set it in config.yaml or as {item.variable}")
+    return Origin(item.name, item.field.default, "default")
+
+
+def _from_text(item: _Setting, text: str) -> Any:
+    if item.type in (str, Secret):
+        return _checked(item, text)
+    try:
+        return _checked(item, yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ValueError(f"cannot read {text!r}") from error
+
+
+def _checked(item: _Setting, value: Any) -> Any:
+    convert: Callable[[Any], Any] = _CONVERTERS.get(item.type, _mapping)
+    converted = convert(value)
+    choices = item.field.metadata["choices"]
+    if choices and converted not in choices:
+        raise ValueError(f"must be one of {', '.join(choices)}, not {converted!r}")
+    if item.field.name.endswith("url") and converted and not str(converted).startswith(("https://", "http://")):
+        raise ValueError("must start with https:// or http://")
+    return converted
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text, not {value!r}")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"must be a whole number, not {value!r}")
+    return value
+
+
+def _boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {value!r}")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError(f"must be a list of texts, not {value!r}")
+    return tuple(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be a mapping, not {value!r}")
+    return value
+
+
+_CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {
+    str: _text,
+    int: _integer,
+    bool: _boolean,
+    Secret: lambda value: Secret(_text(value)),
+    tuple[str, ...]: _texts,
+}
+
+
+def _unknown_keys(document: Mapping[str, Any]) -> Iterator[str]:
+    known: dict[str, set[str]] = {}
+    for item in every_setting():
+        known.setdefault(item.section, set()).add(item.field.name)
+    for section, content in document.items():
+        if section not in known:
+            yield f"{section}: no such section"
+        elif not isinstance(content, Mapping):
+            yield f"{section}: must be a mapping of settings"
+        else:
+            yield from (f"{section}.{name}: no such setting" for name in content if name not in known[section])
+
+
+def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    known = {item.variable for item in every_setting()} | FOREIGN_VARIABLES
+    for variable in sorted(environ):
+        if variable.startswith(PREFIX) and variable not in known:
+            yield f"{variable}: no such setting"
+
+
+def _cross_checks(config: Config) -> Iterator[str]:
+    if config.store.backend == "sqlite" and not config.store.path:
+        yield "store.path: required for the sqlite store"
+    if len(config.launches.secret.reveal()) < 32:
+        yield "launches.secret: must have at least 32 characters"
+    for name in ("hub.token",):
+        if not config.hub.token:
+            yield f"{name}: must not be empty"

@@ -1,0 +1,73 @@
+"""Names derived from a repository: of its image, its build, its user.
+
+Image and build names are byte for byte those of BinderHub (commit b9fad995), so that both can share a registry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import string
+from urllib.parse import urlsplit
+
+ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
+# The longest name a registry takes: https://github.com/docker/distribution/blob/main/reference/reference.go
+MAX_NAME = 255
+MAX_DNS_LABEL = 63
+DOCKER_HUB = re.compile(r"[a-z0-9]{4,40}/[a-z0-9._-]{2,255}")
+
+
+def image_name(prefix: str, slug: str, ref: str) -> str:
+    """The image of the repository with *slug* at *ref*: `<prefix><name>:<ref>`."""
+    name = _shortened(slug, limit=MAX_NAME - len(prefix), hash_length=6)
+    return f"{prefix}{name}:{ref}".replace("_", "-").lower()
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """The repository within its registry, and the tag: `gcr.io/a/b:1` is `("a/b", "1")`.
+
+    An image on Docker Hub (`owner/name`) keeps its owner. A name without any registry is its own repository; BinderHub
+    would look up the empty name there.
+    """
+    name, _, tag = image.rpartition(":")
+    if "/" not in name or DOCKER_HUB.fullmatch(name):
+        return name, tag
+    return name.partition("/")[2], tag
+
+
+def build_name(slug: str, ref: str, *, prefix: str = "build-") -> str:
+    """BinderHub's name of a build. It holds 8 bits of the ref, so two builds can share it: see `job_name`."""
+    ref_length = 6
+    name = _shortened(slug, limit=MAX_DNS_LABEL - len(prefix) - ref_length - 1, hash_length=6)
+    return f"{prefix}{name}-{_shortened(ref, limit=ref_length, hash_length=2)}".lower()
+
+
+def job_name(image: str, attempt: int) -> str:
+    """A DNS label for one attempt at building *image*: readable first, unique by 64 bits of SHA-256 at its end."""
+    unique = hashlib.sha256(f"{image}\n{attempt}".encode()).hexdigest()[:16]
+    readable = re.sub(r"[^a-z0-9]+", "-", image.rpartition("/")[2].rpartition(":")[0].lower()).strip("-")
+    stem = f"build-{readable}"[: MAX_DNS_LABEL - len(unique) - 1].rstrip("-")
+    return f"{stem}-{unique}"
+
+
+def user_name(repo_url: str, suffix: str) -> str:
+    """A Hub user for a launch of *repo_url*, told from others by *suffix*.
+
+    As BinderHub's, but characters that would need escaping in an address become `-`.
+    """
+    path = urlsplit(repo_url).path if "://" in repo_url else repo_url.partition(":")[2] or repo_url
+    stem = path.strip("/").replace("/", "-").lower().removesuffix(".git")
+    if len(stem) > 32:
+        stem = f"{stem[:15]}-{stem[-15:]}"
+    return f"{re.sub(r'[^a-z0-9._-]', '-', stem) or 'repo'}-{suffix}"
+
+
+def _shortened(text: str, *, limit: int, hash_length: int) -> str:
+    """*text* as BinderHub makes it safe: escaped, cut to fit into *limit* characters with a hash, in lower case."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:hash_length]
+    return f"{_escaped(text)[: limit - hash_length - 1]}-{digest}".lower()
+
+
+def _escaped(text: str) -> str:
+    # As the escapism package does; a byte below 16 gets a single digit there too.
+    return "".join(char if char in ALPHANUMERIC else "".join(f"-{byte:X}" for byte in char.encode()) for char in text)

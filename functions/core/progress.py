@@ -1,0 +1,104 @@
+"""What a watcher of a launch is told: numbered events, as BinderHub's clients expect them.
+
+The protocol is described in BinderHub's documentation ("API"); framing is that of Server-Sent Events
+(https://html.spec.whatwg.org/multipage/server-sent-events.html). Every event has a `message`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from functions.core.launch import Launch
+
+KEEPALIVE = ":keepalive\n\n"
+# Clients come back by themselves after a dropped connection; not all at the same moment as a stampede.
+RETRY = "retry: 3000\n\n"
+LONGEST_LINE = 10_000
+
+# What repo2docker --json-logs may say of itself. Anything else is a line that the repository printed.
+LOG_PHASES = frozenset({"fetching", "building", "pushing"})
+
+
+@dataclass(frozen=True, slots=True)
+class EventId:
+    """`<launch id>.<n>`: which launch, and how much of its story has been told."""
+
+    launch_id: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.launch_id}.{self.number}"
+
+
+def parse_event_id(text: str) -> EventId | None:
+    """The id in a Last-Event-ID header; None for anything that is not one of ours."""
+    launch_id, dot, number = text.strip().rpartition(".")
+    if not dot or not launch_id.isalnum() or not (number.isascii() and number.isdigit()) or len(text) > 100:
+        return None
+    return EventId(launch_id, int(number))
+
+
+Event = dict[str, Any]
+
+
+def encode(event: Mapping[str, Any], event_id: EventId | None = None) -> str:
+    """The event on the wire: one JSON line, so that no text inside can end it."""
+    head = f"id: {event_id}\n" if event_id else ""
+    return f"{head}data: {json.dumps(event)}\n\n"
+
+
+def waiting(message: str) -> Event:
+    return {"phase": "waiting", "message": f"{message}\n"}
+
+
+def log_line(line: str) -> Event:
+    """An event from one line of a build's log, which strangers may have written.
+
+    repo2docker's own JSON lines keep their phase. Its `failed` becomes `building`: the end of a launch is told once,
+    by us. Everything else is shown as it is; `ready` or `url` in a log mean nothing.
+    """
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict) or not isinstance(parsed.get("message"), str):
+        return {"phase": "unknown", "message": f"{line[:LONGEST_LINE]}\n"}
+    phase = parsed.get("phase")
+    event: Event = {"message": parsed["message"][:LONGEST_LINE]}
+    event["phase"] = phase if phase in LOG_PHASES else "building"
+    if isinstance(parsed.get("progress"), (int, float, str)):
+        event["progress"] = parsed["progress"]
+    return event
+
+
+def built(image: str, *, found: bool) -> Event:
+    message = "Found built image, launching...\n" if found else "Built image, launching...\n"
+    return {"phase": "built", "imageName": image, "message": message}
+
+
+def launching(message: str) -> Event:
+    return {"phase": "launching", "message": f"{message}\n"}
+
+
+def ready(launch: Launch) -> Event:
+    """The last event of a launch that went well: where the server is, and the token that opens it."""
+    return {
+        "phase": "ready",
+        "message": f"server running at {launch.url}\n",
+        "image": launch.image,
+        "repo_url": launch.repo.repo_url,
+        "token": launch.token,
+        "binder_ref_url": launch.repo.ref_url,
+        "binder_launch_host": launch.host,
+        "binder_request": f"v2/{launch.provider}/{launch.repo.spec}",
+        "binder_persistent_request": f"v2/{launch.provider}/{launch.repo.resolved_spec}",
+        "binder_client_ip": launch.client_ip,
+        "url": launch.url,
+    }
+
+
+def failed(message: str, *, status: int) -> Event:
+    return {"phase": "failed", "status_code": status, "message": f"{message}\n"}

@@ -1,0 +1,147 @@
+"""Every setting there is, with its meaning and default. `config.py` loads them; docs/configuration.md lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Text that is never printed; `reveal()` where it is used."""
+
+    _value: str = field(default="", repr=False)
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(***)" if self._value else "Secret()"
+
+
+def setting(help_text: str, default: Any = MISSING, *, choices: tuple[str, ...] = ()) -> Any:
+    """A dataclass field that knows its meaning; one without a default is required."""
+    metadata = {"help": help_text, "choices": choices}
+    if isinstance(default, Mapping):
+        return field(default_factory=lambda: default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSettings:
+    url: str = setting("Address of JupyterHub for people, with its base path.")
+    api_url: str = setting("Address of the Hub's REST API as the functions reach it, ending in /hub/api.")
+    token: Secret = setting("Token of the Hub service that may create users and start servers.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrySettings:
+    url: str = setting("Address of the registry's API, such as https://europe-docker.pkg.dev.")
+    image_prefix: str = setting("What every image name begins with, registry host included.")
+    username: str = setting("User name for looking images up; empty: anonymous.", "")
+    password: Secret = setting("Password or token for looking images up.", Secret())
+    missing_on_401: bool = setting("Whether the registry answers 401 for images that do not exist.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildSettings:
+    backend: str = setting("Where repo2docker runs.", "kubernetes", choices=("kubernetes",))
+    image: str = setting("Image that holds repo2docker.", "quay.io/jupyterhub/repo2docker:2026.04.0")
+    namespace: str = setting("Kubernetes namespace of the build jobs.", "binderless-builds")
+    pod_template: Mapping[str, Any] = setting(
+        "Parts of a Kubernetes pod template merged into every build job: volumes, node selector, resources.", {}
+    )
+    extra_args: tuple[str, ...] = setting("Further arguments for repo2docker.", ())
+    timeout_s: int = setting("Longest build, in seconds.", 3600)
+    retry_pause_s: int = setting("How long a failed build of a commit is remembered before it may be tried again.", 60)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    backend: str = setting("Where builds and launches are remembered.", "sqlite", choices=("sqlite",))
+    path: str = setting("File of the sqlite store.", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSettings:
+    project: str = setting("Google Cloud project of the topic.", "")
+    topic: str = setting("Topic on which finished builds are announced.", "cloud-builds")
+    endpoint: str = setting("Address of Pub/Sub, host:port; empty: Google's.", "")
+    token: Secret = setting("Bearer token for a Pub/Sub that is not Google's.", Secret())
+    service_account: str = setting("Who signs the pushes to on_build_complete.", "")
+    audience: str = setting("Audience of those signatures: the function's address.", "")
+    certs_url: str = setting("Where the signer's certificates are.", "https://www.googleapis.com/oauth2/v1/certs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSettings:
+    service_account: str = setting("Who signs the scheduler's calls to cull.", "")
+    audience: str = setting("Audience of those signatures: the function's address.", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitSettings:
+    allow_http: bool = setting("Whether repositories may be fetched without TLS.", False)
+    allow_private_addresses: bool = setting("Whether repositories may be on private or loopback addresses.", False)
+    allow_file: bool = setting("Whether file:// repositories may be launched.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitHubSettings:
+    url: str = setting("Address of GitHub, or of a GitHub Enterprise server.", "https://github.com")
+    api_url: str = setting("Address of its REST API.", "https://api.github.com")
+    token: Secret = setting("Token for its REST API; only short commit ids need the API.", Secret())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchSettings:
+    secret: Secret = setting("Key of the resume cookie, at least 32 characters.")
+    watcher_gone_s: int = setting("After how long without a watcher a launch gets no server when its build ends.", 60)
+    timeout_s: int = setting("How long a server may take to start.", 600)
+    keep_s: int = setting("How long a finished launch can be resumed.", 3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CullSettings:
+    idle_s: int = setting("How long a server may be idle before it is stopped.", 600)
+    max_age_s: int = setting("How long a server may run; 0: as long as it is used.", 21600)
+    uncollected_s: int = setting("How long a server waits for the person who launched it.", 300)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    github_secrets: Secret = setting(
+        "Secrets of GitHub webhooks, separated by commas; none: webhooks refused.", Secret()
+    )
+    repositories: tuple[str, ...] = setting(
+        "Which repositories may prebuild, as patterns such as gh/my-org/*; none: none may.", ()
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebSettings:
+    badge_base_url: str = setting("Address in badges and links; empty: the address the visitor used.", "")
+    proxies: int = setting("How many proxies in front of the functions add an address to X-Forwarded-For.", 1)
+    version: str = setting("What /versions says of binderhub.", "binderless")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings, a section an attribute. Made by `functions.core.config.load`."""
+
+    hub: HubSettings
+    registry: RegistrySettings
+    builds: BuildSettings
+    store: StoreSettings
+    events: EventSettings
+    scheduler: SchedulerSettings
+    git: GitSettings
+    github: GitHubSettings
+    launches: LaunchSettings
+    cull: CullSettings
+    webhooks: WebhookSettings
+    web: WebSettings

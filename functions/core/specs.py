@@ -1,0 +1,168 @@
+"""What a launch link names: provider, repository and ref, out of a request target that nobody has decoded yet.
+
+Whoever reads a decoded path loses `%2F`, and with it where the repository ends. So the raw target is cut first and each
+part is decoded exactly once. All of it comes from strangers: what cannot name a repository raises InvalidSpec, whose
+text is for the person who clicked, and never repeats a password.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, unquote_to_bytes
+
+from functions.core.errors import InvalidSpec, NotAllowed
+
+MAX_TARGET = 8192
+MAX_SPEC = 2048
+BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SHORT_SHA = re.compile(r"[0-9a-f]{4,39}")
+# git check-ref-format: what no branch or tag can be called, and no revision of ours may say.
+IMPOSSIBLE_REF = re.compile(r"^[-/.]|^@\Z|[/.]\Z|//|\.\.|@\{|/\.|\.lock(/|\Z)|[ ~^:?*\[\\]")
+OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
+# user@host:path, git's own way to write ssh addresses.
+SCP = re.compile(r"[^/@\s]+@[^/:\s]+:(?!//).*")
+AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?")
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchTarget:
+    """`spec` is still percent-encoded; `raw_spec` also has the trailing slashes that build tokens are made for."""
+
+    provider: str
+    spec: str
+    raw_spec: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitHubSpec:
+    owner: str
+    name: str
+    ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitSpec:
+    """`escaped_url` is the address as the link has it, percent-encoded once more."""
+
+    url: str
+    escaped_url: str
+    ref: str
+
+
+def parse_target(raw: str, route: str, *, base_path: str = "/") -> LaunchTarget:
+    """Cut a raw request target such as `/build/gh/owner/name/HEAD?x=y` behind *base_path* and *route* (`build`)."""
+    if len(raw) > MAX_TARGET:
+        raise InvalidSpec(f"This link is longer than {MAX_TARGET} characters.")
+    path = _encoded(re.sub(r"^https?://[^/?#]*", "", raw)).partition("?")[0].partition("#")[0]
+    prefix = f"{base_path.rstrip('/')}/{route}/"
+    provider, slash, raw_spec = path.removeprefix(prefix).partition("/")
+    spec = raw_spec.rstrip("/")
+    if not (path.startswith(prefix) and provider and slash and spec):
+        raise InvalidSpec(f"A launch link has the form {prefix}<provider>/<repository>/<ref>.")
+    return LaunchTarget(provider, spec, raw_spec)
+
+
+def parse_github(spec: str) -> GitHubSpec:
+    """`owner/name/ref`, where the ref may hold slashes and the name may end in `.git`."""
+    _check_length(spec)
+    parts = [decoded(part) for part in spec.rstrip("/").split("/", 2)]
+    if len(parts) < 3 or not all(parts):
+        likely = len(parts) == 2 and all(parts) and parts[1] not in ("main", "master", "HEAD")
+        hint = f' Did you mean "{"/".join(parts)}/HEAD"?' if likely else ""
+        raise InvalidSpec(f'Spec is not of the form "user/repo/ref", provided: "{"/".join(parts)}".{hint}')
+    owner, name, ref = parts[0], parts[1].removesuffix(".git"), checked_ref(parts[2])
+    if not OWNER.fullmatch(owner) or not NAME.fullmatch(name) or name in (".", ".."):
+        raise InvalidSpec(f'"{parts[0]}/{parts[1]}" cannot be the name of a GitHub repository.')
+    return GitHubSpec(owner, name, ref)
+
+
+def parse_git(spec: str, *, allow_http: bool = False, allow_file: bool = False) -> GitSpec:
+    """`<percent-encoded address>/ref`. Raises NotAllowed for a scheme that is not switched on."""
+    _check_length(spec)
+    escaped_url, _, escaped_ref = spec.rstrip("/").partition("/")
+    url = decoded(escaped_url)
+    if url.rstrip(":").lower() in ("http", "https", "file"):
+        raise InvalidSpec("The address of the repository must be percent-encoded, with %2F for each slash.")
+    if not escaped_ref:
+        raise InvalidSpec('Spec is not of the form "<percent-encoded address>/ref". Did you forget "/HEAD"?')
+    ref = checked_ref(decoded(escaped_ref))
+    return GitSpec(_checked_url(url, allow_http=allow_http, allow_file=allow_file), escaped_url, ref)
+
+
+def checked_ref(ref: str) -> str:
+    """*ref*, if a branch, tag or commit can be called so."""
+    if not ref:
+        raise InvalidSpec("A branch, tag or commit is missing. HEAD names the default branch.")
+    if IMPOSSIBLE_REF.search(ref):
+        raise InvalidSpec(f'"{ref[:100]}" cannot be the name of a branch, tag or commit.')
+    return ref
+
+
+def decoded(part: str) -> str:
+    """*part* with its percent-encoding undone once. Raises InvalidSpec unless that gives printable text."""
+    if BROKEN_ESCAPE.search(part):
+        raise InvalidSpec("This link holds a broken percent-encoding: write %25 for a percent sign.")
+    try:
+        text = unquote_to_bytes(part).decode()
+    except ValueError as error:
+        raise InvalidSpec("This link holds a percent-encoding that is not UTF-8.") from error
+    # Line ends would forge headers and logs, and invisible characters make one repository look like another.
+    if not text.isprintable():
+        raise InvalidSpec("This link holds characters that cannot be printed.")
+    return text
+
+
+def is_sha(ref: str) -> bool:
+    """Whether *ref* is a full commit id, which never moves."""
+    return SHA.fullmatch(ref) is not None
+
+
+def is_short_sha(ref: str) -> bool:
+    """Whether *ref* may be the beginning of a commit id. It may be a branch or tag as well."""
+    return SHORT_SHA.fullmatch(ref) is not None
+
+
+def _encoded(target: str) -> str:
+    """WSGI hands bytes on as Latin-1 characters: percent-encode those that should have been."""
+    if target.isascii():
+        return target
+    try:
+        return quote(target.encode("latin-1"), safe=bytes(range(0x21, 0x7F)))
+    except UnicodeEncodeError as error:
+        raise InvalidSpec("This link must be percent-encoded.") from error
+
+
+def _check_length(spec: str) -> None:
+    if len(spec) > MAX_SPEC:
+        raise InvalidSpec(f"This repository's name is longer than {MAX_SPEC} characters.")
+
+
+def _checked_url(url: str, *, allow_http: bool, allow_file: bool) -> str:
+    scheme, colon, rest = url.partition("://")
+    scheme = scheme.lower()
+    if scheme in ("ssh", "git+ssh") or SCP.fullmatch(url):
+        raise InvalidSpec("Repositories cannot be fetched by ssh. Use their https address.")
+    if not colon or scheme not in ("http", "https", "file"):
+        raise InvalidSpec("The address of a git repository begins with https://.")
+    if (scheme == "http" and not allow_http) or (scheme == "file" and not allow_file):
+        raise NotAllowed(f"Repositories with {scheme}:// addresses are not permitted here. Use https://.")
+    url = f"{scheme}://{rest}"
+    authority, _, path = rest.partition("/")
+    if "@" in authority:
+        raise InvalidSpec("The address of a repository must not hold a user name or password.")
+    _check_path(path)
+    if scheme == "file" and authority:
+        raise InvalidSpec("A file:// address has three slashes: file:///folder.")
+    if scheme != "file" and not AUTHORITY.fullmatch(authority):
+        raise InvalidSpec("The address of the repository holds no valid host. Write international names as xn--….")
+    return url
+
+
+def _check_path(path: str) -> None:
+    if any(char in path for char in "?#\\ "):
+        raise InvalidSpec("The address of a repository must not hold ?, #, backslashes or spaces.")
+    if any(part in (".", "..") for part in unquote(unquote(path)).replace("\\", "/").split("/")):
+        raise InvalidSpec("The address of a repository must not hold . or .. as a folder.")

@@ -1,0 +1,67 @@
+"""A build has ended: record it, and start the servers of everybody who waits for it.
+
+The message is Cloud Build's (https://cloud.google.com/build/docs/subscribe-build-notifications), whatever built the
+image, and only ever a hint: what is true is read again from the backend.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import logging
+from typing import Any
+
+from flask import Request, Response
+
+from functions import edge
+from functions.advance import advance, refresh_build
+from functions.core.errors import BadRequest, UpstreamError
+from functions.world import World
+
+log = logging.getLogger(__name__)
+
+BUDGET_S = 60.0
+MOST_BYTES = 1_000_000
+
+
+def on_build_complete(request: Request, world: World) -> Response:
+    """Acknowledge (204) what is done or not ours; 400 what cannot be read; 503 what must be delivered again."""
+    world.push_verifier.verify(request.headers.get("Authorization", ""))
+    backend_id = _build_id(request)
+    builds = world.builds.where("backend_id", backend_id)
+    if not builds:
+        log.info("not our build", extra={"fields": {"build": backend_id}})
+        return edge.acknowledged()
+    deadline = world.clock.now() + BUDGET_S
+    for build in builds:
+        build = refresh_build(build, world)
+        log.info(
+            "build ended", extra={"fields": {"image": build.image, "status": build.status, "reason": build.reason}}
+        )
+        _advance_waiting(build.image, world, deadline)
+    return edge.acknowledged()
+
+
+def _advance_waiting(image: str, world: World, deadline: float) -> None:
+    for launch in world.launches.where("image", image):
+        if not launch.open:
+            continue
+        if world.clock.now() > deadline:
+            raise UpstreamError("The hub", "has more launches to start than one delivery has time for.")
+        advance(launch.id, world)
+
+
+def _build_id(request: Request) -> str:
+    """The build's id in a Pub/Sub push, or in a CloudEvent that wraps one (its body is the same envelope)."""
+    if (request.content_length or 0) > MOST_BYTES:
+        raise BadRequest("The message is too large.")
+    try:
+        message = json.loads(request.get_data(cache=False))["message"]
+        attributes: Any = message.get("attributes") or {}
+        build_id = attributes.get("buildId") or json.loads(base64.b64decode(message["data"], validate=True))["id"]
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        raise BadRequest("This is no Pub/Sub message about a build.") from error
+    if not isinstance(build_id, str) or not 0 < len(build_id) <= 200:
+        raise BadRequest("The message names no build.")
+    return build_id

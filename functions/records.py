@@ -1,0 +1,98 @@
+"""Builds and launches in the store, as typed values with read-change-write."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from functions.core.build import Build
+from functions.core.errors import UpstreamError
+from functions.core.launch import Launch, Phase
+from functions.core.ports import BuildStatus, Document, ResolvedRepo, Store
+
+Record = TypeVar("Record")
+_MOST_CONFLICTS = 20
+
+
+class Records(Generic[Record]):
+    """All records of one kind."""
+
+    def __init__(
+        self,
+        store: Store,
+        kind: str,
+        *,
+        key: Callable[[Record], str],
+        write: Callable[[Record], dict[str, Any]],
+        read: Callable[[Mapping[str, Any]], Record],
+    ) -> None:
+        self._store, self._kind, self._key, self._write, self._read = store, kind, key, write, read
+
+    def create_if_absent(self, record: Record) -> bool:
+        """Create the record; False when its key is taken."""
+        return self._store.create_if_absent(self._kind, self._key(record), self._write(record)) is not None
+
+    def get(self, key: str) -> Record | None:
+        document = self._store.get(self._kind, key)
+        return None if document is None else self._read(document.data)
+
+    def change(self, key: str, change: Callable[[Record], Record | None]) -> Record | None:
+        """Apply *change* to the newest version of a record, again when another write comes between.
+
+        None when there is no such record or *change* declined by returning None.
+        """
+        for _ in range(_MOST_CONFLICTS):
+            document = self._store.get(self._kind, key)
+            changed = None if document is None else change(self._read(document.data))
+            if document is None or changed is None:
+                return None
+            if self._store.compare_and_set(self._kind, key, document.version, self._write(changed)) is not None:
+                return changed
+        raise UpstreamError("The store", f"has too many writers for {self._kind} {key}.")
+
+    def where(self, field: str, value: str, *, limit: int = 1000) -> Sequence[Record]:
+        return [self._read(document.data) for document in self._query(field, value, limit)]
+
+    def delete(self, key: str) -> None:
+        self._store.delete(self._kind, key)
+
+    def _query(self, field: str, value: str, limit: int) -> Sequence[Document]:
+        return self._store.query(self._kind, field, value, limit=limit)
+
+
+def builds(store: Store) -> Records[Build]:
+    """All builds, by image."""
+    return Records(store, "build", key=lambda build: build.image, write=_build_data, read=_read_build)
+
+
+def launches(store: Store) -> Records[Launch]:
+    """All launches, by id."""
+    return Records(store, "launch", key=lambda launch: launch.id, write=_launch_data, read=_read_launch)
+
+
+def _build_data(build: Build) -> dict[str, Any]:
+    return {**dataclasses.asdict(build), "open": _yes(build.open)}
+
+
+def _read_build(data: Mapping[str, Any]) -> Build:
+    return Build(**_known(Build, data, status=BuildStatus(data["status"])))
+
+
+def _launch_data(launch: Launch) -> dict[str, Any]:
+    return {**dataclasses.asdict(launch), "open": _yes(launch.open), "running": _yes(launch.phase is Phase.READY)}
+
+
+def _read_launch(data: Mapping[str, Any]) -> Launch:
+    repo = ResolvedRepo(**_known(ResolvedRepo, data["repo"]))
+    return Launch(**_known(Launch, data, phase=Phase(data["phase"]), repo=repo))
+
+
+def _known(kind: type[Any], data: Mapping[str, Any], **converted: Any) -> dict[str, Any]:
+    # A record written by a newer revision may hold fields that this one does not know.
+    names = {field.name for field in dataclasses.fields(kind)}
+    return {name: value for name, value in data.items() if name in names} | converted
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"

@@ -1,0 +1,130 @@
+"""The only place where adapters are made: configuration in, `World` out. Warm instances reuse theirs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+
+from functions import records
+from functions.adapters.builds.job import JobSettings
+from functions.adapters.builds.jobs_api import JobsApi
+from functions.adapters.builds.kubernetes import KubernetesBuilds
+from functions.adapters.http import HttpClient
+from functions.adapters.identity import TokenVerifier
+from functions.adapters.jupyterhub import JupyterHub
+from functions.adapters.providers.git import Git
+from functions.adapters.providers.github import GitHub
+from functions.adapters.pubsub import PubSubPublisher
+from functions.adapters.registry import OCIRegistry
+from functions.adapters.stores.sqlite import SQLiteStore
+from functions.core import config as configuration
+from functions.core.ports import RepoProvider
+from functions.core.settings import Config
+from functions.feeds import Feeds
+from functions.stream import look_at_build
+from functions.world import World
+
+CONFIG_FILE = Path(__file__).parent.parent / "config.yaml"
+
+
+class SystemClock:
+    """The real time."""
+
+    def now(self) -> float:
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+
+@cache
+def world() -> World:
+    """The world of this instance, from config.yaml beside main.py (or BINDERLESS_CONFIG) and the environment."""
+    path = Path(os.environ.get("BINDERLESS_CONFIG") or CONFIG_FILE)
+    document = configuration.parse(path.read_text()) if path.exists() else {}
+    config, _ = configuration.load(document, os.environ)
+    return make_world(config)
+
+
+def make_world(config: Config) -> World:
+    """The world that *config* describes. Nothing is connected to before it is used."""
+    store = SQLiteStore(Path(config.store.path))
+    made = World(
+        config=config,
+        providers=_providers(config),
+        registry=_registry(config),
+        backend=KubernetesBuilds(jobs(config), _job_settings(config)),
+        hub=_hub(config),
+        store=store,
+        builds=records.builds(store),
+        launches=records.launches(store),
+        feeds=Feeds(
+            look=lambda image, attempt, cursor: look_at_build(made, image, attempt, cursor), monotonic=time.monotonic
+        ),
+        clock=SystemClock(),
+        new_id=partial(secrets.token_hex, 16),
+        new_token=partial(secrets.token_urlsafe, 16),
+        push_verifier=_verifier(config, config.events.audience, config.events.service_account),
+        scheduler_verifier=_verifier(config, config.scheduler.audience, config.scheduler.service_account),
+    )
+    return made
+
+
+def jobs(config: Config) -> JobsApi:
+    """The build jobs of the cluster that KUBECONFIG names, or that this process runs in."""
+    return JobsApi(namespace=config.builds.namespace)
+
+
+def publisher(config: Config) -> PubSubPublisher:
+    """Where finished builds are announced."""
+    events = config.events
+    return PubSubPublisher(
+        project=events.project, topic=events.topic, endpoint=events.endpoint, token=events.token.reveal()
+    )
+
+
+def _providers(config: Config) -> Mapping[str, RepoProvider]:
+    git, github = config.git, config.github
+    return {
+        "gh": GitHub(url=github.url, api_url=github.api_url, token=github.token.reveal()),
+        "git": Git(
+            allow_http=git.allow_http,
+            allow_private_addresses=git.allow_private_addresses,
+            allow_file=git.allow_file,
+        ),
+    }
+
+
+def _registry(config: Config) -> OCIRegistry:
+    registry = config.registry
+    return OCIRegistry(
+        HttpClient("The registry", registry.url),
+        username=registry.username,
+        password=registry.password.reveal(),
+        missing_on_401=registry.missing_on_401,
+    )
+
+
+def _job_settings(config: Config) -> JobSettings:
+    builds = config.builds
+    return JobSettings(
+        image=builds.image, timeout_s=builds.timeout_s, extra_args=builds.extra_args, template=builds.pod_template
+    )
+
+
+def _hub(config: Config) -> JupyterHub:
+    headers = {"Authorization": f"token {config.hub.token.reveal()}"}
+    return JupyterHub(HttpClient("JupyterHub", config.hub.api_url, headers=headers), url=config.hub.url)
+
+
+def _verifier(config: Config, audience: str, service_account: str) -> TokenVerifier:
+    return TokenVerifier(
+        HttpClient("The identity service"),
+        certs_url=config.events.certs_url,
+        audience=audience,
+        service_account=service_account,
+    )

@@ -1,0 +1,48 @@
+"""Everything a function may use, as one value: the ports, the records, time and chance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from functions.core.build import Build
+from functions.core.launch import Launch
+from functions.core.ports import BuildBackend, Hub, Registry, RepoProvider, Store
+from functions.core.settings import Config
+from functions.feeds import Feeds
+from functions.records import Records
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class CallVerifier(Protocol):
+    def verify(self, authorization: str) -> None:
+        """Raise BadSignature unless the `Authorization` header proves that the expected service account calls."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Made by `functions/wiring.py`, and by tests with fakes."""
+
+    config: Config
+    providers: Mapping[str, RepoProvider]
+    registry: Registry
+    backend: BuildBackend
+    hub: Hub
+    store: Store
+    builds: Records[Build]
+    launches: Records[Launch]
+    feeds: Feeds
+    clock: Clock
+    new_id: Callable[[], str]
+    new_token: Callable[[], str]
+    push_verifier: CallVerifier
+    scheduler_verifier: CallVerifier

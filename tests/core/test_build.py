@@ -1,0 +1,77 @@
+"""A build's record: one submitter at a time, never backwards."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from functions.core import build as builds
+from functions.core.build import Build
+from functions.core.ports import BuildReport, BuildStatus
+
+NOW = 1_000_000.0
+BUILD = Build(image="r/x:1", repo_url="https://example.org/x", ref="1", backend="kubernetes", created_at=NOW)
+WORKING = replace(BUILD, status=BuildStatus.WORKING, backend_id="b")
+FAILED = replace(WORKING, status=BuildStatus.FAILURE, finished_at=NOW - 10, reason="no")
+
+
+def report(status: BuildStatus) -> BuildReport:
+    return BuildReport(backend_id="b", status=status, finished_at=datetime.fromtimestamp(NOW - 5, UTC))
+
+
+def test_one_submits_while_the_others_wait() -> None:
+    mine = builds.to_submit(BUILD, now=NOW)
+    assert mine is not None
+    assert builds.to_submit(mine, now=NOW + 1) is None
+
+
+def test_another_submits_when_the_first_died() -> None:
+    mine = builds.to_submit(BUILD, now=NOW)
+    assert mine is not None
+    assert builds.to_submit(mine, now=NOW + builds.LEASE_S + 1) is not None
+
+
+def test_every_submit_of_one_attempt_has_the_same_name() -> None:
+    assert BUILD.request == replace(BUILD, lease_until=NOW).request
+
+
+def test_another_attempt_has_another_name() -> None:
+    retried = builds.to_retry(FAILED, now=NOW + 100, pause_s=60)
+    assert retried is not None
+    assert retried.request.name != FAILED.request.name
+    assert (retried.status, retried.backend_id, retried.reason) == (BuildStatus.PENDING, "", "")
+
+
+def test_a_fresh_failure_is_not_tried_again() -> None:
+    assert builds.to_retry(FAILED, now=NOW, pause_s=60) is None
+
+
+def test_a_failure_of_ours_is_tried_again_at_once() -> None:
+    assert builds.to_retry(replace(FAILED, our_fault=True), now=NOW, pause_s=60) is not None
+
+
+@pytest.mark.parametrize("status", [BuildStatus.WORKING, BuildStatus.SUCCESS])
+def test_what_goes_well_is_not_tried_again(status: BuildStatus) -> None:
+    assert builds.to_retry(replace(WORKING, status=status), now=NOW + 1e6, pause_s=60) is None
+
+
+@pytest.mark.parametrize("older", [BuildStatus.PENDING, BuildStatus.QUEUED, BuildStatus.WORKING])
+def test_an_old_report_never_moves_a_build_backwards(older: BuildStatus) -> None:
+    done = replace(WORKING, status=BuildStatus.SUCCESS)
+    assert builds.reported(done, report(older), now=NOW) is done
+
+
+def test_the_first_end_that_is_reported_stays() -> None:
+    done = replace(WORKING, status=BuildStatus.SUCCESS)
+    assert builds.reported(done, report(BuildStatus.FAILURE), now=NOW) is done
+
+
+def test_the_end_is_recorded_with_its_time() -> None:
+    ended = builds.reported(WORKING, report(BuildStatus.SUCCESS), now=NOW)
+    assert (ended.status, ended.finished_at) == (BuildStatus.SUCCESS, NOW - 5)
+
+
+def test_a_lost_build_is_our_fault() -> None:
+    assert builds.lost(WORKING, now=NOW).our_fault

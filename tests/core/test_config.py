@@ -1,0 +1,93 @@
+"""Settings: where they come from, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from functions.core import config as configuration
+from functions.core.errors import ConfigError
+from functions.core.settings import Config, Secret
+
+DOCUMENT: dict[str, Any] = {
+    "hub": {"url": "https://hub.example.org/", "api_url": "http://hub:8081/hub/api"},
+    "registry": {"url": "https://registry.example.org", "image_prefix": "registry.example.org/r2d-"},
+    "store": {"path": "/var/lib/binderless/store.sqlite"},
+}
+SECRETS = {"BINDERLESS_HUB__TOKEN": "hub-token", "BINDERLESS_LAUNCHES__SECRET": "s" * 32}
+
+
+def load(document: dict[str, Any] | None = None, environ: dict[str, str] | None = None) -> Config:
+    return configuration.load(document or DOCUMENT, SECRETS if environ is None else environ)[0]
+
+
+def problems(document: dict[str, Any], environ: dict[str, str]) -> tuple[str, ...]:
+    with pytest.raises(ConfigError) as caught:
+        configuration.load(document, environ)
+    return caught.value.problems
+
+
+def test_the_environment_overrides_the_document() -> None:
+    config = load(environ={**SECRETS, "BINDERLESS_BUILDS__TIMEOUT_S": "120"})
+    assert config.builds.timeout_s == 120
+
+
+def test_a_mapping_can_be_given_in_the_environment() -> None:
+    config = load(environ={**SECRETS, "BINDERLESS_BUILDS__POD_TEMPLATE": "{spec: {priority: 1}}"})
+    assert config.builds.pod_template == {"spec": {"priority": 1}}
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    found = problems(
+        {**DOCUMENT, "hubb": {}, "builds": {"timeout_s": "soon", "color": 1, "backend": "magic"}},
+        {"BINDERLESS_HUB__TOKN": "x"},
+    )
+    assert found == (
+        "hubb: no such section",
+        "builds.color: no such setting",
+        "BINDERLESS_HUB__TOKN: no such setting",
+        "hub.token: required; set it in config.yaml or as BINDERLESS_HUB__TOKEN",
+        "builds.backend: must be one of kubernetes, not 'magic'",
+        "builds.timeout_s: must be a whole number, not 'soon'",
+        "launches.secret: required; set it in config.yaml or as BINDERLESS_LAUNCHES__SECRET",
+    )
+
+
+def test_an_address_needs_its_scheme() -> None:
+    assert problems({**DOCUMENT, "hub": {"url": "hub.example.org", "api_url": "http://x"}}, SECRETS) == (
+        "hub.url: must start with https:// or http://",
+    )
+
+
+def test_a_short_secret_is_refused() -> None:
+    found = problems(DOCUMENT, {**SECRETS, "BINDERLESS_LAUNCHES__SECRET": "short"})
+    assert found == ("launches.secret: must have at least 32 characters",)
+
+
+def test_secrets_are_never_printed() -> None:
+    config, origins = configuration.load(DOCUMENT, SECRETS)
+    assert "hub-token" not in repr(config) + repr(origins)
+    assert config.hub.token.reveal() == "hub-token"
+
+
+def test_the_origin_of_each_value_is_known() -> None:
+    _, origins = configuration.load(DOCUMENT, SECRETS)
+    sources = {origin.name: origin.source for origin in origins}
+    assert sources["hub.url"] == "config.yaml"
+    assert sources["hub.token"] == "BINDERLESS_HUB__TOKEN"
+    assert sources["builds.timeout_s"] == "default"
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "just text", "a: b: c"], ids=["list", "text", "broken"])
+def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        configuration.parse(text)
+
+
+def test_an_empty_document_is_fine() -> None:
+    assert configuration.parse("") == {}
+
+
+def test_an_empty_secret_says_so() -> None:
+    assert repr(Secret()) == "Secret()"

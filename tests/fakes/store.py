@@ -1,0 +1,57 @@
+"""A Store in a dictionary."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from itertools import count
+from threading import Lock
+from typing import Any
+
+from functions.core.ports import INDEXED_FIELDS, Document
+
+
+class FakeStore:
+    """Keeps records in memory; `queries` is every query that was asked."""
+
+    def __init__(self) -> None:
+        self.queries: list[tuple[str, str, str]] = []
+        self._records: dict[tuple[str, str], tuple[str, str]] = {}
+        self._versions = count(1)
+        self._lock = Lock()
+
+    def create_if_absent(self, kind: str, key: str, data: Mapping[str, Any]) -> Document | None:
+        with self._lock:
+            return None if (kind, key) in self._records else self._put(kind, key, data)
+
+    def get(self, kind: str, key: str) -> Document | None:
+        with self._lock:
+            record = self._records.get((kind, key))
+        return record and _document(key, record)
+
+    def compare_and_set(self, kind: str, key: str, version: str, data: Mapping[str, Any]) -> Document | None:
+        with self._lock:
+            record = self._records.get((kind, key))
+            return self._put(kind, key, data) if record and record[0] == version else None
+
+    def query(self, kind: str, field: str, value: str, *, limit: int = 1000) -> Sequence[Document]:
+        if field not in INDEXED_FIELDS.get(kind, ()):
+            raise ValueError(f"{kind}.{field} is not one of INDEXED_FIELDS")
+        self.queries.append((kind, field, value))
+        with self._lock:
+            records = [_document(key, record) for (k, key), record in sorted(self._records.items()) if k == kind]
+        return [document for document in records if document.data.get(field) == value][:limit]
+
+    def delete(self, kind: str, key: str) -> None:
+        with self._lock:
+            self._records.pop((kind, key), None)
+
+    def _put(self, kind: str, key: str, data: Mapping[str, Any]) -> Document:
+        # Text, not the mapping itself: what a caller changes later is not stored.
+        self._records[kind, key] = record = (f"v{next(self._versions)}", json.dumps(dict(data), allow_nan=False))
+        return _document(key, record)
+
+
+def _document(key: str, record: tuple[str, str]) -> Document:
+    version, text = record
+    return Document(key, json.loads(text), version)

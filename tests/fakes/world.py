@@ -1,0 +1,125 @@
+"""A whole world of fakes, with a clock that only moves when somebody sleeps."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from functions import records
+from functions.core import config as configuration
+from functions.core.errors import BadSignature
+from functions.core.names import image_name
+from functions.core.ports import ResolvedRepo
+from functions.feeds import Feeds
+from functions.stream import look_at_build
+from functions.world import World
+from tests.fakes.builds import FakeBackend
+from tests.fakes.hub import FakeHub
+from tests.fakes.provider import FakeProvider
+from tests.fakes.registry import FakeRegistry
+from tests.fakes.store import FakeStore
+
+PREFIX = "registry.example.org/r2d-"
+DOCUMENT: dict[str, Any] = {
+    "hub": {"url": "https://hub.example.org/", "api_url": "http://hub:8081/hub/api", "token": "hub-token"},
+    "registry": {"url": "https://registry.example.org", "image_prefix": PREFIX},
+    "store": {"path": "unused"},
+    "launches": {"secret": "s" * 32},
+}
+
+
+@dataclass
+class FakeClock:
+    """`time` is now; sleeping is instant and remembered."""
+
+    time: float = 1_767_268_800.0
+    slept: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+
+
+class Caller:
+    """Accepts one Authorization header."""
+
+    def __init__(self, header: str) -> None:
+        self.header = header
+
+    def verify(self, authorization: str) -> None:
+        if authorization != self.header:
+            raise BadSignature("wrong caller")
+
+
+@dataclass
+class Fakes:
+    """The fakes of one test, and worlds (instances) that share them."""
+
+    provider: FakeProvider = field(default_factory=FakeProvider)
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    backend: FakeBackend = field(default_factory=FakeBackend)
+    hub: FakeHub = field(default_factory=FakeHub)
+    store: FakeStore = field(default_factory=FakeStore)
+    clock: FakeClock = field(default_factory=FakeClock)
+    settings: dict[str, Any] = field(default_factory=dict)
+    _ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def world(self) -> World:
+        """Another instance over the same services."""
+        config, _ = configuration.load(DOCUMENT | self.settings, {})
+        world = World(
+            config=config,
+            providers={"gh": self.provider},
+            registry=self.registry,
+            backend=self.backend,
+            hub=self.hub,
+            store=self.store,
+            builds=records.builds(self.store),
+            launches=records.launches(self.store),
+            feeds=Feeds(
+                look=lambda image, attempt, cursor: look_at_build(world, image, attempt, cursor),
+                monotonic=time.monotonic,
+                look_every_s=0.005,
+            ),
+            clock=self.clock,
+            new_id=lambda: f"{next(self._ids):032x}",
+            new_token=lambda: "server-token",
+            push_verifier=Caller("Bearer push"),
+            scheduler_verifier=Caller("Bearer scheduler"),
+        )
+        return world
+
+    def know(self, spec: str, *, built: bool = False) -> ResolvedRepo:
+        """Let there be a repository, whose image may be there already."""
+        repo = self.provider.know(spec)
+        if built:
+            self.registry.put(self.image(repo))
+        return repo
+
+    def image(self, repo: ResolvedRepo) -> str:
+        return image_name(PREFIX, repo.slug, repo.sha)
+
+    def finish_build(self, repo: ResolvedRepo, *lines: str) -> None:
+        """Let the running build of *repo* end well, with its image in the registry."""
+        name = self.backend.submitted[-1].name
+        if lines:
+            self.backend.write(name, *lines)
+        self.registry.put(self.image(repo))
+        self.backend.finish(name)
+
+
+def events(chunks: Sequence[str]) -> list[dict[str, Any]]:
+    """The events among *chunks* of a stream; `id` is added where there is one."""
+    found = []
+    for chunk in chunks:
+        fields = dict(line.split(": ", 1) for line in chunk.strip().splitlines() if not line.startswith(":"))
+        if "data" in fields:
+            found.append(json.loads(fields["data"]) | ({"id": fields["id"]} if "id" in fields else {}))
+    return found

@@ -1,0 +1,31 @@
+"""Requests for handlers, made without a server."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from flask import Request
+from werkzeug.test import EnvironBuilder
+
+
+def request(
+    path: str = "/", *, method: str = "POST", authorization: str = "", body: bytes = b"", **headers: str
+) -> Request:
+    """A Flask request; header names are given with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if authorization:
+        named["Authorization"] = authorization
+    return Request(EnvironBuilder(path, method=method, headers=named, data=body).get_environ())
+
+
+def push(build_id: str, status: str = "SUCCESS") -> bytes:
+    """The body of a Pub/Sub push that announces the end of a build."""
+    build = {"id": build_id, "status": status}
+    message: dict[str, Any] = {
+        "attributes": {"buildId": build_id, "status": status},
+        "data": base64.b64encode(json.dumps(build).encode()).decode(),
+        "messageId": "1",
+    }
+    return json.dumps({"message": message, "subscription": "projects/local/subscriptions/on-build-complete"}).encode()

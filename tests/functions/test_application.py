@@ -1,0 +1,156 @@
+"""Pages and API over HTTP, without a server."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+
+from functions.application import make_application
+from functions.core.resume import COOKIE
+from tests.fakes.world import Fakes, events
+
+SSE = {"Accept": "text/event-stream"}
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    made = Fakes()
+    made.know("owner/plots/main", built=True)
+    return made
+
+
+@pytest.fixture
+def client(fakes: Fakes) -> FlaskClient:
+    return make_application(fakes.world()).test_client()
+
+
+def stream(client: FlaskClient, path: str = "/build/gh/owner/plots/main", **headers: str) -> list[dict[str, Any]]:
+    response = client.get(path, headers={**SSE, **{name.replace("_", "-"): value for name, value in headers.items()}})
+    assert response.status_code == 200
+    assert response.mimetype == "text/event-stream"
+    return events(response.get_data(as_text=True).split("\n\n"))
+
+
+def test_a_launch_link_streams_to_a_ready_server(client: FlaskClient) -> None:
+    assert stream(client)[-1]["phase"] == "ready"
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "text/event-stream, */*", "text/event-stream;q=0.9"])
+def test_clients_ask_for_a_stream_in_several_ways(client: FlaskClient, accept: str) -> None:
+    assert stream(client, Accept=accept)[-1]["phase"] == "ready"
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html"])
+def test_who_does_not_ask_for_a_stream_gets_no_server(client: FlaskClient, fakes: Fakes, accept: str) -> None:
+    [told] = stream(client, Accept=accept)
+    assert (told["phase"], told["status_code"]) == ("failed", 400)
+    assert fakes.hub.started == []
+
+
+def test_errors_are_inside_the_stream(client: FlaskClient) -> None:
+    [told] = stream(client, "/build/nope/x/y/z")
+    assert told == {"phase": "failed", "status_code": 400, "message": "No provider found for prefix nope\n"}
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
+def test_other_methods_fail_inside_the_stream(client: FlaskClient, method: str) -> None:
+    response = client.open("/build/gh/owner/plots/main", method=method, headers=SSE)
+    assert response.status_code == 200
+    assert events([response.get_data(as_text=True)])[0]["phase"] == "failed"
+
+
+def test_head_launches_nothing(client: FlaskClient, fakes: Fakes) -> None:
+    assert client.head("/build/gh/owner/plots/main", headers=SSE).status_code == 200
+    assert fakes.hub.started == []
+
+
+def test_the_spec_is_read_as_it_was_sent(client: FlaskClient, fakes: Fakes) -> None:
+    stream(client, "/build/gh/a%2Fb//c%20/../x%3F/")
+    assert fakes.provider.asked == ["a%2Fb//c%20/../x%3F"]
+
+
+def test_a_reload_of_the_page_finds_the_same_server(client: FlaskClient, fakes: Fakes) -> None:
+    client.get("/v2/gh/owner/plots/main")
+    first, again = stream(client)[-1], stream(client)[-1]
+    assert first["url"] == again["url"]
+    assert len(fakes.hub.started) == 1
+
+
+def test_the_cookie_is_for_this_host_and_no_script(client: FlaskClient) -> None:
+    cookie = client.get("/v2/gh/owner/plots/main").headers["Set-Cookie"]
+    assert cookie.startswith(f"{COOKIE}=")
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+    assert "Domain" not in cookie
+
+
+def test_without_the_cookie_two_people_have_two_servers(fakes: Fakes) -> None:
+    clients = [make_application(fakes.world()).test_client() for _ in range(2)]
+    assert len({stream(client)[-1]["url"] for client in clients}) == 2
+
+
+def test_credentials_are_never_allowed_across_origins(client: FlaskClient) -> None:
+    for path in ("/", "/v2/gh/owner/plots/main", "/versions", "/build/gh/owner/plots/main"):
+        answer = client.get(path, headers={"Origin": "https://elsewhere.example", **SSE})
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+
+
+def test_the_loading_page_begins_with_its_configuration(client: FlaskClient) -> None:
+    page = client.get("/v2/gh/owner/plots/main").get_data(as_text=True)
+    first = re.search(r"<script[^>]*>(.*?)</script>", page, re.DOTALL)
+    assert first is not None
+    assert first.group(1).startswith("window.pageConfig = {")
+    assert json.loads(first.group(1).removeprefix("window.pageConfig = ").rstrip(";"))["repoProviders"]
+
+
+def test_a_spec_cannot_write_into_the_page(client: FlaskClient) -> None:
+    page = client.get("/v2/gh/owner/%22%3E%3Cscript%3Ealert(1)%3C/script%3E/<img src=x>").get_data(as_text=True)
+    assert "<script>alert" not in page
+    assert "<img src=x>" not in page
+
+
+def test_pages_run_only_their_own_scripts(client: FlaskClient) -> None:
+    answers = [client.get("/") for _ in range(2)]
+    nonces = [re.findall(r"'nonce-([^']+)'", answer.headers["Content-Security-Policy"])[0] for answer in answers]
+    assert nonces[0] != nonces[1]
+    assert f'nonce="{nonces[0]}"' in answers[0].get_data(as_text=True)
+
+
+@pytest.mark.parametrize("path", ["/nosuch", "/v2/nope/a/b/c", "/v2/gh", "/static/nosuch.js", "/static/../main.py"])
+def test_what_is_not_there_is_404(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/about", "/v2/gh/owner/plots/main", "/versions", "/badge.svg", "/static/style.css"]
+)
+def test_every_page_answers_get_and_head(client: FlaskClient, path: str) -> None:
+    assert client.get(path, buffered=True).status_code == client.head(path, buffered=True).status_code == 200
+
+
+def test_the_links_of_the_first_binder_still_lead_somewhere(client: FlaskClient) -> None:
+    answer = client.get("/repo/owner/plots/notebooks/a b.ipynb")
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "/v2/gh/owner/plots/master?urlpath=%2Fnotebooks%2Fa+b.ipynb"
+
+
+def test_versions_tell_that_this_is_a_binderhub(client: FlaskClient) -> None:
+    answer = client.get("/versions")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    assert {"binderhub", "builder_info"} <= answer.get_json().keys()
+
+
+def test_health_is_503_when_the_hub_is_away(client: FlaskClient, fakes: Fakes) -> None:
+    assert client.get("/health").get_json()["ok"] is True
+    fakes.hub.healthy = lambda: False  # type: ignore[method-assign]
+    answer = client.get("/health")
+    assert (answer.status_code, answer.get_json()["checks"][0]) == (503, {"service": "JupyterHub API", "ok": False})
+
+
+def test_the_visitors_own_address_is_what_our_proxy_saw(client: FlaskClient) -> None:
+    ready = stream(client, X_Forwarded_For="6.6.6.6, 192.0.2.7")[-1]
+    assert ready["binder_client_ip"] == "192.0.2.7"
