@@ -1,4 +1,5 @@
-"""`python -m functions config` prints every setting with its origin; `watch-builds` announces finished jobs."""
+"""`python -m functions config` prints every setting with its origin, `settings` what they mean; `watch-builds`
+announces finished build jobs of Kubernetes."""
 
 from __future__ import annotations
 
@@ -15,10 +16,9 @@ from functions.core.settings import Config
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
-    parser.add_argument("command", choices=("config", "watch-builds"))
-    command = parser.parse_args(arguments).command
+    parser.add_argument("command", choices=tuple(_COMMANDS))
     try:
-        return _show_config() if command == "config" else _watch_builds()
+        return _COMMANDS[parser.parse_args(arguments).command]()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
@@ -37,14 +37,24 @@ def _show_config() -> int:
     return 0
 
 
+def _show_settings() -> int:
+    print("| Setting | Meaning | Default |\n|---|---|---|")
+    for item in configuration.every_setting():
+        print(f"| `{item.name}` | {item.field.metadata['help']} | {item.default} |")
+    return 0
+
+
 def _watch_builds() -> int:
     from functions import wiring
-    from functions.watch_builds import watch
+    from functions.watch_builds import run
 
     structured_logs.set_up()
     config, _ = _load()
-    watch(wiring.jobs(config), wiring.publisher(config))
+    run(wiring.jobs(config), wiring.publisher(config))
     return 0
+
+
+_COMMANDS = {"config": _show_config, "settings": _show_settings, "watch-builds": _watch_builds}
 
 
 if __name__ == "__main__":

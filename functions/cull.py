@@ -68,12 +68,12 @@ class _Round:
     def judge_users(self) -> None:
         with self._tolerating():
             for user in self.world.hub.users():
-                if self.world.clock.now() > self.deadline:
-                    self.trouble.append("out of time: the next round goes on")
-                    return
                 self._judge(user)
 
     def _judge(self, user: HubUser) -> None:
+        if self.world.clock.now() > self.deadline:
+            self.counts["left to the next round"] += 1
+            return
         with self._tolerating():
             found = self.world.launches.where("user", user.name)
             launch = found[0] if found else None
@@ -87,14 +87,15 @@ class _Round:
                         self._end(launch)
 
     def forget_launches(self) -> None:
-        now, keep_s = self.world.clock.now(), self.world.config.launches.keep_s
         for launch in self.world.launches.where("open", "no"):
-            if launch.phase is not Phase.READY and now - launch.ended_at > keep_s:
-                self._forget(launch)
-            elif launch.phase is Phase.READY and now - launch.ready_at > keep_s:
-                with self._tolerating():
-                    if self.world.hub.user(launch.user) is None:
-                        self._forget(launch)
+            with self._tolerating():
+                if self._over(launch):
+                    self._forget(launch)
+
+    def _over(self, launch: Launch) -> bool:
+        if self.world.clock.now() - launch.ended_at <= self.world.config.launches.keep_s:
+            return False
+        return launch.phase is not Phase.READY or self.world.hub.user(launch.user) is None
 
     def _forget(self, launch: Launch) -> None:
         known = self.world.store.get("resume", launch.resume_key) if launch.resume_key else None

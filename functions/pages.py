@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -22,13 +24,13 @@ from flask import (
 
 from functions import visitor
 from functions.core.errors import BinderError
-from functions.core.specs import parse_target
+from functions.core.specs import decoded, parse_target
 from functions.world import World
 
 site = Blueprint("pages", __name__)
 
 STATIC = Path(__file__).parent / "web" / "static"
-BADGES = {"badge.svg": "badge.svg", "badge_logo.svg": "badge_logo.svg", "assets/images/badge.svg": "badge.svg"}
+A_YEAR_S, AN_HOUR_S = 365 * 24 * 3600, 3600
 TAGLINE = "Reproducible, sharable, open, interactive computing environments."
 
 
@@ -61,7 +63,9 @@ def loading(provider: str, _spec: str) -> Response:
     except BinderError:
         return not_found()
     name = found.display_config()["displayName"]
-    response = _page("loading.html", title=f"{name}: {spec}", provider=provider, spec=spec)
+    response = _page(
+        "loading.html", title=f"{name}: {spec}", kind=name, heading=_readable(spec), provider=provider, spec=spec
+    )
     response.headers["Cache-Control"] = "no-store"
     if not visitor.browser(request):
         visitor.remember_browser(request, response, world.new_id())
@@ -77,18 +81,21 @@ def legacy_repo(user: str, repo: str, path: str) -> Response:
     return make_response(redirect(f"/v2/gh/{quote(user)}/{quote(repo)}/master{query}"))
 
 
-@site.get("/static/<path:name>")
-def static(name: str) -> Response:
-    """Scripts, styles and pictures of the pages."""
-    return _file(name)
+@site.get("/static/<name>", defaults={"version": ""})
+@site.get("/static/<version>/<name>")
+def static(name: str, version: str) -> Response:
+    """Scripts, styles and pictures of the pages. What a page asks for by its version never changes."""
+    return _file(name, max_age_s=A_YEAR_S if version == _version() else 0)
 
 
 @site.get("/badge.svg")
 @site.get("/badge_logo.svg")
 @site.get("/assets/images/badge.svg")
-def badge() -> Response:
-    """The badge that README files show."""
-    return _file(BADGES[request.path.lstrip("/")])
+@site.get("/logo_social.png")
+@site.get("/robots.txt")
+def well_known() -> Response:
+    """What other sites show or read of us: badges in README files, the picture of link previews, rules for crawlers."""
+    return _file(request.path.rpartition("/")[2])
 
 
 @site.get("/favicon.ico")
@@ -103,10 +110,26 @@ def not_found() -> Response:
     return response
 
 
-def _file(name: str) -> Response:
-    response = send_from_directory(STATIC, name, max_age=3600)
+def _file(name: str, *, max_age_s: int = AN_HOUR_S) -> Response:
+    response = send_from_directory(STATIC, name, max_age=max_age_s)
     response.headers["Access-Control-Allow-Origin"] = "*"
     return response
+
+
+@cache
+def _version() -> str:
+    """Of all static files together: a page must not meet the scripts of another one, kept by a browser."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.iterdir()):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _readable(spec: str) -> str:
+    try:
+        return decoded(spec)
+    except BinderError:
+        return spec
 
 
 def _page(template: str, *, title: str, **values: Any) -> Response:
@@ -122,6 +145,7 @@ def _page(template: str, *, title: str, **values: Any) -> Response:
         title=title,
         tagline=TAGLINE,
         host=visitor.host_url(request, world.config),
+        static=f"/static/{_version()}/",
         page_config=_script_json(config),
         nonce=g.nonce,
         **values,

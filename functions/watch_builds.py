@@ -46,7 +46,6 @@ def run(jobs: Jobs, publisher: Publisher) -> None:
     # SystemExit out of the handler ends even a read that waits for the next event.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
-    log.info("watching builds")
     watch(jobs, publisher)
 
 
@@ -77,6 +76,7 @@ def _changes(jobs: Jobs, announced: Announced) -> Iterator[None]:
     connection, a message that could not be published.
     """
     listed, version = jobs.jobs()
+    log.info("watching builds: %d known", len(listed))
     announced.forget_all_but(listed)
     for job in listed:
         announced.consider(job)

@@ -118,7 +118,9 @@ def _job_settings(config: Config) -> JobSettings:
 
 def _hub(config: Config) -> JupyterHub:
     headers = {"Authorization": f"token {config.hub.token.reveal()}"}
-    return JupyterHub(HttpClient("JupyterHub", config.hub.api_url, headers=headers), url=config.hub.url)
+    # The Hub waits up to 10 s for a server to start or stop before it answers.
+    client = HttpClient("JupyterHub", config.hub.api_url, headers=headers, timeout_s=30)
+    return JupyterHub(client, url=config.hub.url)
 
 
 def _verifier(config: Config, audience: str, service_account: str) -> TokenVerifier:

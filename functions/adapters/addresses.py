@@ -14,6 +14,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Any
 
@@ -23,7 +24,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Url, create_urllib3_context, parse_url
 
-from functions.core.errors import NotAllowed, UpstreamError
+from functions.core.errors import NotAllowed, UpstreamError, UpstreamTimeout
 
 # https://www.iana.org/assignments/iana-ipv4-special-registry (what ipaddress calls global but is not a host),
 # https://www.iana.org/assignments/iana-ipv6-special-registry (within 2000::/3, the only space given to hosts).
@@ -54,8 +55,8 @@ def is_public(address: str) -> bool:
 class PublicPool:
     """A pool for HttpClient whose connections reach public addresses only, each for one request.
 
-    *allow_private* switches the look at addresses off, not the pinning. A whole answer takes *deadline_s* at most:
-    a server that sends one byte every few seconds would hold a thread for hours.
+    *allow_private* switches the look at addresses off, not the pinning. *deadline_s* limits a whole visit: a host that
+    sends one byte every few seconds, and redirects then, would hold a thread for hours.
     """
 
     def __init__(
@@ -78,11 +79,22 @@ class PublicPool:
         self._address(_host(parsed), _port(parsed))
 
     def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
-        """As urllib3's PoolManager does it. Raises what `check` raises."""
+        """A visit of one request, as urllib3's PoolManager does it. Raises what `check` raises."""
+        return self.visit().urlopen(method, url, **options)
+
+    def visit(self) -> Visit:
+        """A pool whose requests end all together, *deadline_s* from now."""
+        return Visit(self._open, until=self._clock() + self._deadline_s)
+
+    def _open(self, method: str, url: str, *, until: float, **options: Any) -> BaseHTTPResponse:
         parsed = _parsed(url)
         host = _host(parsed)
+        left_s = until - self._clock()
+        if left_s <= 0:
+            raise UpstreamTimeout(host, f"did not answer all we asked within {self._deadline_s:g} seconds.")
         headers: Mapping[str, str] = {**options.pop("headers", {}), "Host": parsed.netloc or "", "Connection": "close"}
-        pool = self._pinned(parsed.scheme, self._address(host, _port(parsed)), _port(parsed), host=host)
+        address = self._address(host, _port(parsed))
+        pool = self._pinned(parsed.scheme, address, _port(parsed), host=host, until=until)
         return pool.urlopen(method, parsed.request_uri, headers=headers, **options)
 
     def _address(self, host: str, port: int) -> str:
@@ -99,32 +111,45 @@ class PublicPool:
         # Functions seldom have a way out for IPv6, whatever the machine's own tables say.
         return min(addresses, key=lambda address: ":" in address)
 
-    def _pinned(self, scheme: str | None, address: str, port: int, *, host: str) -> urllib3.HTTPConnectionPool:
-        timing: dict[str, Any] = {"deadline_s": self._deadline_s, "clock": self._clock}
+    def _pinned(
+        self, scheme: str | None, address: str, port: int, *, host: str, until: float
+    ) -> urllib3.HTTPConnectionPool:
+        timing: dict[str, Any] = {"until": until, "clock": self._clock}
         if scheme == "http":
             return _PlainPool(address, port, **timing)
-        if self._ssl_context is None:
-            self._ssl_context = create_urllib3_context()
-            self._ssl_context.load_default_certs()
-        return _SecurePool(address, port, server_hostname=host, ssl_context=self._ssl_context, **timing)
+        # Loading the certificates is slow, so it waits for the first need. Threads that meet here each make their own.
+        context = self._ssl_context or _trusting_context()
+        self._ssl_context = context
+        return _SecurePool(address, port, server_hostname=host, ssl_context=context, **timing)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Requests that share one deadline: a pool for one HttpClient and one errand."""
+
+    _open: Callable[..., BaseHTTPResponse]
+    until: float
+
+    def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
+        return self._open(method, url, until=self.until, **options)
 
 
 class _UntilDeadline(io.RawIOBase):
     """A socket's file that ends with a timeout at a point in time, however lively the other side is."""
 
-    def __init__(self, sock: socket.socket, *, deadline_s: float, clock: Callable[[], float]) -> None:
+    def __init__(self, sock: socket.socket, *, until: float, clock: Callable[[], float]) -> None:
         self._sock, self._file = sock, sock.makefile("rb", buffering=0)
-        self._clock, self._deadline = clock, clock() + deadline_s
-        self._silence_s = sock.gettimeout() or deadline_s
+        self._clock, self._until = clock, until
+        self._silence_s = sock.gettimeout()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left_s = self._deadline - self._clock()
+        left_s = self._until - self._clock()
         if left_s <= 0:
             raise TimeoutError("timed out")
-        self._sock.settimeout(min(left_s, self._silence_s))
+        self._sock.settimeout(left_s if self._silence_s is None else min(left_s, self._silence_s))
         return self._file.readinto(buffer)
 
     def close(self) -> None:
@@ -137,13 +162,13 @@ class _Timed:
 
     response_class: Any
 
-    def __init__(self, *args: Any, deadline_s: float, clock: Callable[[], float], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, until: float, clock: Callable[[], float], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
 
         def response(sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
             answer = http.client.HTTPResponse(sock, *args, **kwargs)
             answer.fp.close()
-            answer.fp = io.BufferedReader(_UntilDeadline(sock, deadline_s=deadline_s, clock=clock))
+            answer.fp = io.BufferedReader(_UntilDeadline(sock, until=until, clock=clock))
             return answer
 
         self.response_class = response
@@ -163,6 +188,12 @@ class _PlainPool(urllib3.HTTPConnectionPool):
 
 class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
+
+
+def _trusting_context() -> SSLContext:
+    context = create_urllib3_context()
+    context.load_default_certs()
+    return context
 
 
 def _parsed(url: str) -> Url:

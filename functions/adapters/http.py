@@ -30,6 +30,8 @@ from functions.core.errors import RateLimited, UpstreamError, UpstreamTimeout
 REPEATABLE = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PUT"})
 PASSING = frozenset({429, 500, 502, 503, 504})
 REDIRECTS = frozenset({301, 302, 307, 308})
+# Headers that another host may see when it is redirected to.
+PORTABLE = frozenset({"accept", "content-type", "git-protocol", "user-agent"})
 MIB = 1024 * 1024
 
 T = TypeVar("T")
@@ -205,13 +207,14 @@ class HttpClient:
             self._sleep(pause_s)
 
     def _open(self, request: _Request, *, expect: Collection[int], follow: int) -> tuple[BaseHTTPResponse, str]:
-        for hops_left in range(follow, -1, -1):
-            response = self._send(request)
+        response = self._send(request)
+        for _ in range(follow):
             target = response.headers.get("Location")
-            if response.status in expect or response.status not in REDIRECTS or not target or not hops_left:
+            if response.status in expect or response.status not in REDIRECTS or not target:
                 break
             response.close()
             request = self._redirected(request, target)
+            response = self._send(request)
         if response.status not in expect:
             response.close()
             raise self._unexpected(request, response)
@@ -241,13 +244,16 @@ class HttpClient:
         return b"".join(pieces)
 
     def _redirected(self, request: _Request, target: str) -> _Request:
-        url = urljoin(request.url, target)
-        before, after = urlsplit(request.url), urlsplit(url)
+        try:
+            url = urljoin(request.url, target)
+            before, after = urlsplit(request.url), urlsplit(url)
+        except ValueError as error:
+            raise UpstreamError(self.service, "redirects to an address that is none.") from error
         if after.scheme not in ("http", "https") or (before.scheme, after.scheme) == ("https", "http"):
             raise UpstreamError(self.service, "redirects to an address that is not https.")
         headers = dict(request.headers)
         if (before.scheme, before.netloc) != (after.scheme, after.netloc):
-            headers = {name: value for name, value in headers.items() if name.lower() != "authorization"}
+            headers = {name: value for name, value in headers.items() if name.lower() in PORTABLE}
         return _Request(request.method, url, headers, request.body)
 
     def _unexpected(self, request: _Request, response: BaseHTTPResponse) -> Exception:

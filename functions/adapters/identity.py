@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from functions.adapters.http import HttpClient
-from functions.core.errors import BadSignature
+from functions.core.errors import BadSignature, UpstreamError
 
 _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
@@ -20,6 +20,7 @@ _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
 _REFETCH_S = 60
 _DEFAULT_AGE_S = 300
 _MAX_TOKEN = 8192
+_CLOCK_SKEW_S = 10
 
 
 class TokenVerifier:
@@ -59,8 +60,10 @@ class TokenVerifier:
 
         try:
             certs = self._certs.with_key(str(jwt.decode_header(token).get("kid")))
-            claims: Mapping[str, Any] = jwt.decode(token, certs=certs, audience=self._audience)
-        except (GoogleAuthError, ValueError, RecursionError) as error:
+            claims: Mapping[str, Any] = jwt.decode(
+                token, certs=certs, audience=self._audience, clock_skew_in_seconds=_CLOCK_SKEW_S
+            )
+        except (GoogleAuthError, TypeError, ValueError, RecursionError) as error:
             raise BadSignature("The identity token is not valid.") from error
         return claims
 
@@ -90,6 +93,9 @@ class _Certificates:
     def _fetch(self, now: float) -> None:
         answer = self._client.request("GET", self._url)
         age = _MAX_AGE.search(answer.headers.get("Cache-Control", ""))
-        self._certs = answer.json()
+        certs = answer.json()
+        if not isinstance(certs, dict):
+            raise UpstreamError(self._client.service, "sent certificates that nobody can read.")
+        self._certs = certs
         self._fetched_at = now
         self._fresh_until = now + max(_REFETCH_S, int(age[1]) if age else _DEFAULT_AGE_S)

@@ -6,7 +6,7 @@ https://jupyterhub.readthedocs.io/en/stable/reference/rest-api.html
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
@@ -62,15 +62,8 @@ class JupyterHub:
         with self._client.stream_lines(
             "GET", _path(user, "server", "progress"), expect=(200, 400, 404), quiet_s=self._quiet_s
         ) as lines:
-            if lines.status != 200:
-                return
-            for line in lines:
-                if line is None or not line.strip():
-                    yield None
-                elif event := _event(line):
-                    yield event
-                    if event.ready or event.failed:
-                        return
+            if lines.status == 200:
+                yield from _events(lines)
 
     def stop_server(self, user: str) -> None:
         self._client.request("DELETE", _path(user, "server"), expect=(202, 204, 404))
@@ -83,13 +76,14 @@ class JupyterHub:
             raise UpstreamError("JupyterHub", f"did not delete the user: {_message(answer)}")
 
     def users(self) -> Iterator[HubUser]:
+        # All pages first: whoever deletes users on the way would move those of later pages out of sight.
+        found: list[HubUser] = []
         offset: int | None = 0
         while offset is not None:
             path = f"users?offset={offset}&limit={_PAGE}"
-            page = self._client.request("GET", path, headers=PAGINATED).json()
-            yield from (_user(item) for item in page["items"])
-            following = page["_pagination"]["next"]
-            offset = following and following["offset"]
+            users, offset = _page(self._client.request("GET", path, headers=PAGINATED).json())
+            found.extend(users)
+        yield from found
 
     def server_url(self, user: str) -> str:
         return f"{self._url}/user/{quote(user, safe='@~')}/"
@@ -102,15 +96,25 @@ class JupyterHub:
 
 
 def _path(user: str, *rest: str) -> str:
-    return "/".join(("users", quote(user, safe=""), *rest))
+    # Dots too: a user called ".." would be another address.
+    return "/".join(("users", quote(user, safe="").replace(".", "%2E"), *rest))
 
 
 def _message(answer: Answer) -> str:
     """The Hub's own words."""
     try:
         return str(json.loads(answer.body)["message"])[:500]
-    except (ValueError, TypeError, KeyError):
+    except (KeyError, RecursionError, TypeError, ValueError):
         return f"it answered {answer.status}."
+
+
+def _events(lines: Iterable[str | None]) -> Iterator[HubProgress | None]:
+    """What a progress stream tells, up to its end; blank lines keep it alive."""
+    for line in lines:
+        event = _event(line) if line else None
+        yield event
+        if event and (event.ready or event.failed):
+            return
 
 
 def _event(line: str) -> HubProgress | None:
@@ -122,19 +126,31 @@ def _event(line: str) -> HubProgress | None:
         return HubProgress(
             message=str(event.get("message", "")), ready=bool(event.get("ready")), failed=bool(event.get("failed"))
         )
-    except (ValueError, AttributeError) as error:
-        raise UpstreamError("JupyterHub", "sent a progress event that nobody can read.") from error
+    except (AttributeError, RecursionError, ValueError) as error:
+        raise _unreadable("progress") from error
 
 
-def _user(model: Mapping[str, Any]) -> HubUser:
-    server = (model.get("servers") or {}).get("")
-    return HubUser(
-        name=model["name"],
-        admin=bool(model.get("admin")),
-        created_at=_time(model.get("created")),
-        last_activity=_time(model.get("last_activity")),
-        server=_server(server) if server else None,
-    )
+def _page(body: Any) -> tuple[list[HubUser], int | None]:
+    """The users of a page, and where the next one begins."""
+    try:
+        following = body["_pagination"]["next"]
+        return [_user(model) for model in body["items"]], int(following["offset"]) if following else None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable("users") from error
+
+
+def _user(model: Any) -> HubUser:
+    try:
+        server = (model.get("servers") or {}).get("")
+        return HubUser(
+            name=model["name"],
+            admin=bool(model.get("admin")),
+            created_at=_time(model.get("created")),
+            last_activity=_time(model.get("last_activity")),
+            server=_server(server) if server else None,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable("a user") from error
 
 
 def _server(model: Mapping[str, Any]) -> HubServer:
@@ -149,3 +165,7 @@ def _server(model: Mapping[str, Any]) -> HubServer:
 
 def _time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
+
+
+def _unreadable(what: str) -> UpstreamError:
+    return UpstreamError("JupyterHub", f"sent {what} in a form that we cannot read.")

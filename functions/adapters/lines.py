@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, TimeoutError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util.wait import wait_for_read
 
@@ -55,15 +56,21 @@ class Lines:
         if wire is None or wire.fp is None:
             return True
         sock = wire.fp.raw._sock
+        buffered = b""
         sock.settimeout(0)
-        try:
-            if wire.fp.peek(1):
-                return True
-        except ssl.SSLWantReadError:
-            pass
-        finally:
-            sock.settimeout(self._timeout_s)
-        return wait_for_read(sock, timeout=self._quiet_s)
+        # TLS says "nothing yet" by an error; any other error will come again when reading.
+        with suppress(OSError):
+            buffered = wire.fp.peek(1)
+        sock.settimeout(self._timeout_s)
+        if _begins_something(buffered, between_chunks=wire.chunk_left == 0):
+            return True
+        encrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        return encrypted or wait_for_read(sock, timeout=self._quiet_s)
+
+
+def _begins_something(buffered: bytes, *, between_chunks: bool) -> bool:
+    """Whether reading on would not wait: the line end of a chunk that has been read promises nothing more."""
+    return bool(buffered) and not (between_chunks and buffered in b"\r\n")
 
 
 def _text(line: bytes) -> str:

@@ -11,7 +11,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode, urlsplit
+from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 from functions.adapters.http import Answer, HttpClient
 from functions.core.errors import UpstreamError
@@ -26,6 +27,11 @@ _MANIFESTS = ", ".join(
     )
 )
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+# https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+_REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
+_REFERENCE = re.compile(rf"[a-zA-Z0-9_][a-zA-Z0-9._-]{{0,127}}|{_DIGEST.pattern}")
+# https://datatracker.ietf.org/doc/html/rfc6750#section-2.1
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")
 _CHALLENGE = re.compile(r'([a-z]+)="([^"]*)"')
 # https://distribution.github.io/distribution/spec/auth/token/#token-response-fields
 _DEFAULT_LIFE_S = 60
@@ -41,15 +47,19 @@ class ImageName:
 
 
 def parse_image(image: str) -> ImageName:
-    """Split an image name as container engines do: a first part with a dot or port, or localhost, is a host."""
+    """Split an image name as container engines do: a first part with a dot or port, or localhost, is a host.
+
+    Raises ValueError for a name that no image can have; what is left becomes part of an address.
+    """
     first, slash, rest = image.partition("/")
     is_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
     host, path = (first, rest) if is_host else ("", image)
-    if "@" in path:
-        repository, _, reference = path.partition("@")
-        return ImageName(host, repository.partition(":")[0], reference)
+    path, at, digest = path.partition("@")
     repository, _, tag = path.partition(":")
-    return ImageName(host, repository, tag or "latest")
+    name = ImageName(host, repository, digest if at else tag or "latest")
+    if not (_REPOSITORY.fullmatch(name.repository) and _REFERENCE.fullmatch(name.reference)):
+        raise ValueError(f"no image is called {image[:200]!r}")
+    return name
 
 
 class OCIRegistry:
@@ -94,7 +104,7 @@ class OCIRegistry:
 
     def _manifest(self, method: str, name: ImageName) -> Answer:
         """The answer, 200, 401 or 404, to the best credentials that we can get."""
-        path = f"v2/{quote(name.repository)}/manifests/{quote(name.reference, safe=':')}"
+        path = f"v2/{name.repository}/manifests/{name.reference}"
 
         def ask(authorization: Mapping[str, str]) -> Answer:
             headers = {"Accept": _MANIFESTS, **authorization}
@@ -121,8 +131,16 @@ class OCIRegistry:
         answer = self._client.request("GET", url, headers=self._basic, expect=(200, 401, 403))
         if answer.status != 200:
             return self._basic
-        body = answer.json()
-        token = {"Authorization": f"Bearer {body.get('token') or body.get('access_token')}"}
+        try:
+            return self._kept_token(name, answer.json())
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UpstreamError(self._client.service, "gave a token that is none.") from error
+
+    def _kept_token(self, name: ImageName, body: Mapping[str, Any]) -> Mapping[str, str]:
+        text = body.get("token") or body.get("access_token")
+        if not _TOKEN.fullmatch(text or ""):
+            raise ValueError("not a token")
+        token = {"Authorization": f"Bearer {text}"}
         # Ten seconds less, for the requests that are on their way when it ends.
         life_s = int(body.get("expires_in") or _DEFAULT_LIFE_S) - 10
         self._tokens[name.repository] = (token, self._clock() + life_s)

@@ -41,6 +41,15 @@ class _Setting:
         return f"{self.section}.{self.field.name}"
 
     @property
+    def default(self) -> str:
+        """For people: the default, "required", or nothing when it is empty."""
+        if self.field.default_factory is not dataclasses.MISSING:
+            return ""
+        if self.field.default is dataclasses.MISSING:
+            return "required"
+        return f"`{self.field.default}`" if self.field.default not in ("", (), Secret()) else ""
+
+    @property
     def variable(self) -> str:
         return f"{PREFIX}{self.section}__{self.field.name}".upper()
 

@@ -60,10 +60,10 @@ class RepoNotFound(BinderError):
 class RefNotFound(BinderError):
     status = 404
 
-    def __init__(self, repo_url: str, ref: str, *, default_branch: str | None = None) -> None:
+    def __init__(self, repo_url: str, ref: str, *, default_branch: str | None = None, hint: str = "") -> None:
         self.repo_url, self.ref, self.default_branch = repo_url, ref, default_branch
-        hint = f" Its default branch is {default_branch}; HEAD always names it." if default_branch else ""
-        super().__init__(f"{repo_url} has no branch, tag or commit {ref}.{hint}")
+        branch = f"Its default branch is {default_branch}; HEAD always names it." if default_branch else ""
+        super().__init__(" ".join(filter(None, [f"{repo_url} has no branch, tag or commit {ref}.", branch, hint])))
 
 
 class BuildFailed(BinderError):

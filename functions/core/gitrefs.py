@@ -6,8 +6,9 @@ that a stranger has chosen: whatever is not the protocol, or too much of it, rai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from functions.core.specs import is_sha
 
@@ -15,6 +16,7 @@ MAX_LINE = 65520
 MAX_REFS = 100_000
 FLUSH = b"0000"
 DELIMITER = b"0001"
+OBJECT_FORMATS = frozenset({"sha1", "sha256"})
 SERVICE_LINE = b"# service=git-upload-pack"
 
 
@@ -90,23 +92,28 @@ def ls_refs_request(wanted: str, *, object_format: str = "sha1") -> bytes:
     return head + DELIMITER + b"".join(pkt_line(line.encode()) for line in arguments) + FLUSH
 
 
-def parse_ls_refs(body: bytes) -> Refs:
-    """The refs in the answer to a v2 request."""
+def parse_ls_refs(body: bytes, *, keep: Collection[str] | None = None) -> Refs:
+    """The refs in the answer to a v2 request; those called as *keep* says, if it does."""
     lines = _section(pkt_lines(body))
-    return {ref.name: ref for ref in (_v2_ref(line) for line in lines if not line.startswith(b"unborn "))}
+    refs = (_v2_ref(line) for line in lines if not line.startswith(b"unborn "))
+    return {ref.name: ref for ref in refs if keep is None or ref.name in keep}
 
 
-def parse_advertisement(body: bytes) -> Refs | Capabilities:
-    """The answer to `info/refs?service=git-upload-pack`: all refs (v0, v1), or what a v2 server can do."""
+def parse_advertisement(body: bytes, *, keep: Collection[str] | None = None) -> Refs | Capabilities:
+    """The answer to `info/refs?service=git-upload-pack`: refs (v0, v1), or what a v2 server can do."""
     lines = pkt_lines(body)
-    section = list(_section(lines))
-    if section == [SERVICE_LINE]:
-        section = list(_section(lines))
-    if section[:1] == [b"version 2"]:
-        return _capabilities(section[1:])
-    if section[:1] == [b"version 1"]:
-        section = section[1:]
-    return _v0_refs(section)
+    section = _section(lines)
+    first = next(section, b"")
+    if first == SERVICE_LINE:
+        if next(section, None) is not None:
+            raise NotGit("sent no end after its first line")
+        section = _section(lines)
+        first = next(section, b"")
+    if first == b"version 2":
+        return _capabilities(section)
+    if first == b"version 1":
+        first = next(section, b"")
+    return _v0_refs(first, section, keep) if first else {}
 
 
 def choose(refs: Refs, wanted: str) -> str | None:
@@ -150,18 +157,22 @@ def _v2_ref(line: bytes) -> Ref:
     return _ref(name, sha, peeled=known.get("peeled", ""), target=known.get("symref-target", ""))
 
 
-def _v0_refs(lines: Sequence[bytes]) -> Refs:
-    first, _, capabilities = b"".join(lines[:1]).partition(b"\0")
+def _v0_refs(first: bytes, rest: Iterable[bytes], keep: Collection[str] | None) -> Refs:
+    first, _, capabilities = first.partition(b"\0")
     words = [word for word in _text(capabilities).split(" ") if word.startswith("symref=")]
     targets = dict(word.removeprefix("symref=").partition(":")[::2] for word in words)
     refs: dict[str, Ref] = {}
-    for line in (first, *lines[1:]) if first else ():
+    for line in chain([first], rest):
         sha, _, name = _text(line).partition(" ")
         tag = name.removesuffix("^{}")
         if tag in refs:
             refs[tag] = _ref(tag, refs[tag].sha, peeled=sha)
-        elif name != "capabilities^{}" and sha != "shallow":
-            refs[name] = _ref(name, sha, target=targets.get(name, ""))
+            continue
+        if name == "capabilities^{}" or sha == "shallow":
+            continue
+        ref = _ref(name, sha, target=targets.get(name, ""))
+        if keep is None or name in keep:
+            refs[name] = ref
     return refs
 
 
@@ -175,7 +186,10 @@ def _capabilities(lines: Iterable[bytes]) -> Capabilities:
     known = dict(_text(line).partition("=")[::2] for line in lines)
     if "ls-refs" not in known:
         raise NotGit("cannot list its refs")
-    return Capabilities(known.get("object-format", "sha1"))
+    object_format = known.get("object-format", "sha1")
+    if object_format not in OBJECT_FORMATS:
+        raise NotGit("names its commits in a way we do not know")
+    return Capabilities(object_format)
 
 
 def _text(line: bytes) -> str:

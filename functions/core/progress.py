@@ -62,7 +62,7 @@ def log_line(line: str) -> Event:
     """
     try:
         parsed = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("message"), str):
         return {"phase": "unknown", "message": f"{line[:LONGEST_LINE]}\n"}

@@ -24,7 +24,7 @@ OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
 NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 # user@host:path, git's own way to write ssh addresses.
 SCP = re.compile(r"[^/@\s]+@[^/:\s]+:(?!//).*")
-AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?")
+AUTHORITY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?")
 
 
 @dataclass(frozen=True, slots=True)

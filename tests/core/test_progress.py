@@ -27,6 +27,10 @@ def test_a_log_line_cannot_end_or_hurry_a_launch(phase: object) -> None:
     assert progress.log_line(line) == {"message": "look", "phase": "building"}
 
 
+def test_a_line_of_brackets_breaks_nobodys_stream() -> None:
+    assert progress.log_line("[" * 100_000)["phase"] == "unknown"
+
+
 def test_a_huge_line_is_cut() -> None:
     assert len(progress.log_line("x" * 10**6)["message"]) <= progress.LONGEST_LINE + 1
 

@@ -17,7 +17,7 @@ def request(
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     if authorization:
         named["Authorization"] = authorization
-    return Request(EnvironBuilder(path, method=method, headers=named, data=body).get_environ())
+    return Request(EnvironBuilder(path, method=method, headers=[*named.items()], data=body).get_environ())
 
 
 def push(build_id: str, status: str = "SUCCESS") -> bytes:

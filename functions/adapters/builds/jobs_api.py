@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from typing import Any
 
 from urllib3.exceptions import HTTPError, NewConnectionError, TimeoutError
@@ -40,8 +41,8 @@ class JobsApi:
 
     def __init__(self, *, namespace: str, kubeconfig: str = "", timeout_s: float = 10.0) -> None:
         self._namespace = namespace
+        self._kubeconfig = kubeconfig
         self._timeout_s = timeout_s
-        self._client = _client(kubeconfig)
 
     def create(self, manifest: Mapping[str, Any]) -> bool:
         """Create a job; False when there is one of this name already."""
@@ -103,7 +104,13 @@ class JobsApi:
             yield answer.stream(65536)
 
     def close(self) -> None:
+        """Close the connections."""
         self._client.close()
+
+    @cached_property
+    def _client(self) -> Any:
+        # Loaded by the first call: most launches find their image and never ask Kubernetes.
+        return _client(self._kubeconfig)
 
     def _list(self, path: str, *query: tuple[str, str]) -> Object:
         try:

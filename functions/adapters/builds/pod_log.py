@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)")
 _CURSOR = re.compile(r"([a-z0-9.-]+)/(\d+)\.(\d{9})/(\d+)")
 _MAX_LINE = 64 * 1024
+_RUNTIMES_PART = 16 * 1024
 
 Time = tuple[int, str]
 
@@ -84,13 +85,14 @@ def _timed(lines: Iterable[bytes]) -> Iterator[tuple[Time, str]]:
 
 
 def split_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines in *pieces*, those that are too long cut off. What the last one lacks, it will never get."""
+    """The lines in *pieces*, those that are too long cut off."""
     rest = b""
     for piece in pieces:
         *lines, rest = (rest + piece).split(b"\n")
         yield from (line[:_MAX_LINE] for line in lines)
         rest = rest[:_MAX_LINE]
-    if rest:
+    # Container runtimes write whole lines, but very long ones in parts: the rest of one may be on its way.
+    if rest and len(rest) < _RUNTIMES_PART:
         yield rest
 
 

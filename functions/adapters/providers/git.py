@@ -69,13 +69,14 @@ class Git:
         try:
             return LocalRepository(url).commit(ref) if local else self._remote(url).commit(url, ref)
         except RefNotFound as error:
-            if is_short_sha(ref):
-                error.args = (f"{error} If it begins a commit's id: give all 40 characters of it.",)
-            raise
+            if not is_short_sha(ref):
+                raise
+            hint = "If it begins a commit's id: give all 40 characters of it."
+            raise RefNotFound(error.repo_url, ref, default_branch=error.default_branch, hint=hint) from error
 
     def _remote(self, url: str) -> GitRemote:
         host = urlsplit(url).hostname or "The git host"
         headers = {"User-Agent": USER_AGENT}
         return GitRemote(
-            HttpClient(host, headers=headers, timeout_s=self._timeout_s, retry=self._retry, pool=self._pool)
+            HttpClient(host, headers=headers, timeout_s=self._timeout_s, retry=self._retry, pool=self._pool.visit())
         )

@@ -5,9 +5,11 @@ https://git-scm.com/docs/gitformat-pack: loose objects, packs with their index, 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import zlib
 from collections.abc import Iterator
+from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +20,8 @@ INDEX_V2 = b"\xfftOc\x00\x00\x00\x02"
 FANOUT_AT, NAMES_AT = 8, 8 + 256 * 4
 KINDS = {1: "commit", 2: "tree", 3: "blob", 4: "tag"}
 OFS_DELTA, REF_DELTA = 6, 7
-TAGGED = re.compile(rb"object ([0-9a-f]+)\n")
+HASHES = {40: "sha1", 64: "sha256"}
+TAGGED = re.compile(rb"object ([0-9a-f]{40}|[0-9a-f]{64})\n")
 
 
 class Unreadable(Exception):
@@ -35,8 +38,10 @@ class Objects:
         """*sha*, or what it tags if it is an annotated tag."""
         for _ in range(MAX_TAGS):
             kind, content = self._object(sha)
-            if kind != "tag":
+            if kind == "commit":
                 return sha
+            if kind != "tag":
+                raise Unreadable(f"{sha} is neither a commit nor a tag")
             tagged = TAGGED.match(content)
             if not tagged:
                 raise Unreadable(f"tag {sha} names no object")
@@ -44,7 +49,15 @@ class Objects:
         raise Unreadable(f"{sha} is a tag of a tag of a tag")
 
     def _object(self, sha: str, *, deltas_left: int = MAX_DELTAS) -> tuple[str, bytes]:
-        """Kind and content."""
+        """Kind and content, which are what the name of the object says."""
+        kind, content = self._found(sha, deltas_left=deltas_left)
+        whole = f"{kind} {len(content)}\0".encode() + content
+        digest = hashlib.new(HASHES[len(sha)], whole, usedforsecurity=False).hexdigest()
+        if digest != sha:
+            raise Unreadable(f"object {sha} is damaged")
+        return kind, content
+
+    def _found(self, sha: str, *, deltas_left: int) -> tuple[str, bytes]:
         for folder in self._folders:
             if (path := folder / sha[:2] / sha[2:]).is_file():
                 with path.open("rb") as file:
@@ -62,6 +75,8 @@ class Objects:
         if not deltas_left:
             raise Unreadable(f"{path.name} holds too many deltas")
         with path.open("rb") as pack:
+            if offset >= pack.seek(0, SEEK_END):
+                raise Unreadable(f"{path.name} ends too early")
             pack.seek(offset)
             kind = _entry_kind(pack)
             if kind not in (OFS_DELTA, REF_DELTA):
@@ -69,6 +84,8 @@ class Objects:
             distance = _distance(pack) if kind == OFS_DELTA else 0
             name = pack.read(hash_length).hex() if kind == REF_DELTA else ""
             delta = _inflated(pack)
+        if distance > offset:
+            raise Unreadable(f"{path.name} holds a delta without a base")
         if name:
             base_kind, base = self._object(name, deltas_left=deltas_left - 1)
         else:
@@ -80,7 +97,8 @@ class Objects:
 def _alternates(folder: Path) -> Iterator[Path]:
     listing = folder / "info" / "alternates"
     if listing.is_file():
-        yield from (folder / line for line in listing.read_text().splitlines() if line and line[0] != "#")
+        lines = listing.read_text(errors="replace").splitlines()
+        yield from (folder / line for line in lines if line and line[0] != "#")
 
 
 def _inflated(file: BinaryIO) -> bytes:
@@ -93,6 +111,8 @@ def _inflated(file: BinaryIO) -> bytes:
                 raise Unreadable("an object is too large for a commit or tag")
     except zlib.error as error:
         raise Unreadable("an object is not compressed as it should be") from error
+    if not inflate.eof:
+        raise Unreadable("an object ends too early")
     return content
 
 
@@ -103,9 +123,11 @@ def _offset(index: BinaryIO, name: bytes) -> int | None:
     counts = index.read(256 * 4)
     first = _number(counts, name[0] - 1) if name[0] else 0
     last, total = _number(counts, name[0]), _number(counts, 255)
+    if not first <= last <= total or NAMES_AT + total * (len(name) + 8) > index.seek(0, SEEK_END):
+        raise Unreadable("an index of packed objects is damaged")
     index.seek(NAMES_AT + first * len(name))
     bucket = index.read((last - first) * len(name))
-    place = next((i for i in range(last - first) if bucket[i * len(name) :].startswith(name)), None)
+    place = next((i for i in range(last - first) if bucket.startswith(name, i * len(name))), None)
     if place is None:
         return None
     # After the names: a checksum of 4 bytes for each object, then its offset in 4 bytes.

@@ -17,6 +17,7 @@ from functions.core.gitrefs import (
     choose,
     default_branch,
     ls_refs_request,
+    names_of,
     parse_advertisement,
     parse_ls_refs,
 )
@@ -32,9 +33,9 @@ V2 = {"Git-Protocol": "version=2"}
 PRIVATE = frozenset({401, 403})
 ABSENT = frozenset({401, 403, 404, 410, 451})
 # Answers to the POST that leave hope for another question.
-UNSUITED = frozenset({301, 302, 303, 307, 308, 400, 404, 405, 406, 411, 415, 422, 500, 501})
+UNSUITED = frozenset({303, 400, 404, 405, 406, 411, 415, 422, 500, 501})
 REDIRECTS = 3
-MAX_BYTES = 8 * MIB
+MAX_BYTES = 4 * MIB
 
 
 class GitRemote:
@@ -61,7 +62,7 @@ class GitRemote:
         if _holds(answer, RESULT):
             # A server that does not know protocol v2 breaks off here, for the request has made no sense to it.
             with suppress(NotGit):
-                return parse_ls_refs(answer.body)
+                return parse_ls_refs(answer.body, keep=_told(ref))
         try:
             return self._advertised(url, ref)
         except NotGit as error:
@@ -81,13 +82,13 @@ class GitRemote:
         base, found, _ = answer.url.rpartition(DISCOVERY)
         if not found or not _holds(answer, ADVERTISEMENT):
             raise InvalidSpec(f"{url} is not the address of a git repository.")
-        refs = parse_advertisement(answer.body)
+        refs = parse_advertisement(answer.body, keep=_told(ref))
         if not isinstance(refs, Capabilities):
             return refs
         answer = self._ls_refs(base, ref, object_format=refs.object_format)
         if not _holds(answer, RESULT):
             raise UpstreamError(self._client.service, f"answered {answer.status} where git lists its refs.")
-        return parse_ls_refs(answer.body)
+        return parse_ls_refs(answer.body, keep=_told(ref))
 
     def _ls_refs(self, url: str, ref: str, *, object_format: str = "sha1") -> Answer:
         return self._client.request(
@@ -100,6 +101,11 @@ class GitRemote:
             repeatable=True,
             follow=REDIRECTS,
         )
+
+
+def _told(ref: str) -> set[str]:
+    """The refs worth keeping of all that a host may send."""
+    return {"HEAD", *names_of(ref)}
 
 
 def _holds(answer: Answer, content_type: str) -> bool:

@@ -95,8 +95,8 @@ class SQLiteStore:
         try:
             connection = connection or self._connect()
             yield connection
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
                 raise UpstreamTimeout("The store", "is busy.") from error
             raise UpstreamError("The store", "does not work.") from error
         finally:

@@ -1,66 +1,80 @@
-import { launchLink, specOf } from "./links.js";
+import { badges, hasCredentials, launchLink, problemOf, providerOf, readAddress, specOf } from "./links.js";
 
-const { repoProviders, badgeBaseUrl } = window.pageConfig;
+const { repoProviders, badgeBaseUrl, baseUrl } = window.pageConfig;
 const byId = (id) => document.getElementById(id);
 const fields = ["provider", "repo", "ref", "path", "path-kind"].map(byId);
 const [provider, repo, ref, path, pathKind] = fields;
+const complaint = byId("repo-problem");
 
 for (const each of repoProviders) provider.add(new Option(each.displayName, each.id));
 
 const chosen = () => repoProviders.find((each) => each.id === provider.value);
+const problem = () => (repo.value.trim() ? problemOf(chosen(), repo.value, ref.value) : "");
 
-function link() {
-  const spec = repo.value.trim() && specOf(chosen(), repo.value, ref.value);
-  return spec ? launchLink(badgeBaseUrl, provider.value, spec, path.value, pathKind.value) : "";
+function link(base) {
+  const file = path.value.trim() || readAddress(chosen(), repo.value).file;
+  return launchLink(base, provider.value, specOf(chosen(), repo.value, ref.value), file, pathKind.value);
 }
 
-function problem() {
-  const text = repo.value.trim();
-  if (!text) return "";
-  const spec = specOf(chosen(), text, ref.value);
-  if (/^[a-z]+:\/\/[^/]*@/.test(text)) return "Leave user names and passwords out of the address: everyone will see the link.";
-  return new RegExp(`^(${chosen().spec.validateRegex})$`).test(spec.replace(/\/$/, "")) ? "" : "This does not look like a repository of the chosen kind.";
+function showFields() {
+  const { repo: words, ref: itsRef } = chosen();
+  const address = readAddress(chosen(), repo.value);
+  byId("repo-label").textContent = words.label;
+  repo.placeholder = words.placeholder;
+  byId("ref-field").hidden = !itsRef.enabled;
+  ref.placeholder = address.ref || itsRef.default || "";
+  path.placeholder = address.file || "nothing in particular";
 }
 
-function show() {
-  const current = chosen();
-  byId("repo-label").textContent = current.repo.label;
-  repo.placeholder = current.repo.placeholder;
-  byId("ref-field").hidden = !current.ref.enabled;
-  const wrong = problem();
-  byId("repo-problem").textContent = wrong;
-  byId("repo-problem").hidden = !wrong;
-  repo.setAttribute("aria-invalid", String(Boolean(wrong)));
-  const url = wrong ? "" : link();
-  const badge = new URL("badge_logo.svg", badgeBaseUrl);
-  byId("link").textContent = url || "Fill in the fields above";
-  byId("markdown").textContent = url && `[![Binder](${badge})](${url})`;
-  byId("rst").textContent = url && `.. image:: ${badge}\n   :target: ${url}`;
+function showLinks() {
+  const url = repo.value.trim() && !problem() ? link(badgeBaseUrl) : "";
+  const { markdown, rst } = url ? badges(badgeBaseUrl, url) : { markdown: "", rst: "" };
+  byId("link").value = url;
+  byId("markdown").value = markdown;
+  byId("rst").value = rst;
   for (const button of document.querySelectorAll("[data-copy]")) button.disabled = !url;
 }
 
-// A pasted address says itself which kind of repository it is.
-function detectProvider() {
-  const text = repo.value.trim();
-  if (!/^https?:\/\//.test(text)) return;
-  const hosts = { gh: /^https?:\/\/github\.com\//, gist: /^https?:\/\/gist\.github\.com\//, gl: /^https?:\/\/gitlab\.com\// };
-  const known = Object.keys(hosts).find((id) => hosts[id].test(text) && repoProviders.some((each) => each.id === id));
-  const other = repoProviders.some((each) => each.id === "git") ? "git" : provider.value;
-  provider.value = known || (["gh", "gist", "gl"].includes(provider.value) ? other : provider.value);
+function complain(sentence) {
+  complaint.textContent = sentence;
+  complaint.hidden = !sentence;
+  repo.setAttribute("aria-invalid", String(Boolean(sentence)));
 }
 
-repo.addEventListener("input", detectProvider);
-for (const field of fields) field.addEventListener("input", show);
+function show() {
+  showFields();
+  showLinks();
+  // Nobody is told off in the middle of a word; but a password must not stay unnoticed.
+  if (!problem() || !complaint.hidden || hasCredentials(repo.value)) complain(problem());
+}
+
+async function copy(button) {
+  const field = byId(button.dataset.copy);
+  field.select();
+  // Browsers offer the clipboard only to pages on https or localhost; the older way works everywhere.
+  if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
+  else document.execCommand("copy");
+  button.textContent = "Copied";
+  byId("said").textContent = "Copied";
+  setTimeout(() => {
+    button.textContent = "Copy";
+    byId("said").textContent = "";
+  }, 1500);
+}
+
+// A pasted address says itself which kind of repository it is.
+repo.addEventListener("input", () => {
+  provider.value = providerOf(repoProviders, repo.value, chosen()).id;
+});
+for (const field of fields) {
+  field.addEventListener("input", show);
+  field.addEventListener("change", () => complain(problem()));
+}
 byId("link-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const url = link();
-  if (url && !problem()) window.location.assign(url);
+  complain(problem());
+  if (problem()) repo.focus();
+  else window.location.assign(link(new URL(baseUrl, window.location)));
 });
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(byId(button.dataset.copy).textContent);
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 1500);
-  });
-}
+for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));
 show();

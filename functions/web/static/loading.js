@@ -1,43 +1,90 @@
 import { serverAddress } from "./links.js";
+import { LogView } from "./log.js";
+
+const STEPS = ["waiting", "building", "launching", "ready"];
+const STEP_OF = {
+  waiting: "waiting", fetching: "building", building: "building", pushing: "building", unknown: "building",
+  built: "launching", launching: "launching", ready: "ready",
+};
+const SAID = {
+  waiting: ["Waiting for the build to begin…", "This version of the repository has not been launched here before."],
+  building: ["Installing the repository's software…", "Done once for each version: some minutes now, seconds next time. You may leave and come back to this page."],
+  launching: ["Starting your server…", "The software is installed; your own Jupyter server starts."],
+  ready: ["Ready", "Taking you there."],
+};
+const ADVICE = {
+  400: "Something is wrong with this link.",
+  403: "Whoever runs this hub has not permitted it.",
+  404: "Check the link for typing errors, and that the repository is public.",
+  422: "The end of the log says why. After a change in the repository, launch it again.",
+  429: "Please try again in a few minutes.",
+};
+// Until a gateway in front of us has recovered; EventSource itself comes back only to connections that broke.
+const PAUSES_S = [1, 2, 4, 8, 15, 30];
 
 const byId = (id) => document.getElementById(id);
-const { provider, spec } = byId("launch").dataset;
-const log = byId("log");
-const order = ["waiting", "building", "launching", "ready"];
-const stepOf = { waiting: "waiting", fetching: "building", building: "building", pushing: "building", unknown: "building", built: "launching", launching: "launching", ready: "ready" };
-const titles = { waiting: "Waiting…", building: "Building the environment…", launching: "Starting the server…", ready: "Ready" };
-const MOST_LOG_CHARACTERS = 500_000;
+const page = byId("launch");
+const log = new LogView(byId("log"));
+const { provider, spec } = page.dataset;
+const title = document.title;
 
-let reached = -1;
-let over = false;
+let launch = "";
+let reached = 0;
+let failures = 0;
+let began = Date.now();
+
+function say(status, hint = "") {
+  byId("status").textContent = status;
+  byId("hint").textContent = hint;
+  document.title = `${status} ${title}`;
+}
 
 function showStep(step) {
-  reached = Math.max(reached, order.indexOf(step));
-  byId("status").textContent = titles[order[reached]];
-  for (const item of byId("phases").children) {
-    const at = order.indexOf(item.dataset.phase);
+  reached = Math.max(reached, STEPS.indexOf(step));
+  say(...SAID[STEPS[reached]]);
+  for (const [at, item] of [...byId("phases").children].entries()) {
     item.className = at < reached ? "done" : at === reached ? "current" : "";
     if (at === reached) item.setAttribute("aria-current", "step");
     else item.removeAttribute("aria-current");
   }
 }
 
-function append(text) {
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-  log.append(text.endsWith("\n") ? text : `${text}\n`);
-  if (log.textContent.length > MOST_LOG_CHARACTERS) log.textContent = log.textContent.slice(-MOST_LOG_CHARACTERS / 2);
-  if (atEnd) log.scrollTop = log.scrollHeight;
+function showElapsed() {
+  const seconds = Math.max(0, Math.round((Date.now() - began) / 1000));
+  const minutes = Math.floor(seconds / 60);
+  byId("elapsed").textContent = minutes ? `${minutes} min ${String(seconds % 60).padStart(2, "0")} s` : `${seconds} s`;
 }
 
-function fail(reason) {
-  byId("status").textContent = "The launch failed";
-  byId("launch").classList.add("failed");
+// A reload comes back to the same launch, whose time goes on.
+function enter(id) {
+  if (launch) log.clear();
+  launch = id;
+  reached = 0;
+  if (history.state?.launch === id) began = history.state.began;
+  else history.replaceState({ launch, began }, "");
+}
+
+function hear(event, id) {
+  failures = 0;
+  if (id && id !== launch) enter(id);
+  const phase = (event.phase ?? "building").toLowerCase();
+  if (event.message) log.write(event.message);
+  if (phase === "failed") fail(event.message ?? "", event.status_code);
+  else if (STEP_OF[phase]) showStep(STEP_OF[phase]);
+  if (phase === "ready") finish(event);
+}
+
+function fail(reason, status) {
+  end();
+  page.classList.add("failed");
+  say("The launch failed");
   byId("reason").textContent = reason.trim();
-  byId("reason").hidden = false;
-  byId("again").hidden = false;
+  byId("advice").textContent = ADVICE[status] ?? "This may pass: please try again in a moment.";
+  byId("failure").hidden = false;
 }
 
 function finish(event) {
+  end();
   const address = serverAddress(event, new URLSearchParams(window.location.search));
   byId("server").href = address;
   byId("ready").hidden = false;
@@ -45,30 +92,38 @@ function finish(event) {
   window.location.replace(address);
 }
 
-const source = new EventSource(`/build/${provider}/${spec}`);
+let source = null;
+const ticking = setInterval(showElapsed, 1000);
 
-source.onmessage = (message) => {
-  const event = JSON.parse(message.data);
-  const phase = (event.phase || "building").toLowerCase();
-  if (event.message) append(event.message);
-  if (phase === "failed" || phase === "ready") {
-    over = true;
-    source.close();
-  }
-  if (phase === "failed") return fail(event.message || "The launch failed.");
-  if (stepOf[phase]) showStep(stepOf[phase]);
-  if (phase === "ready") finish(event);
-};
+function end() {
+  source?.close();
+  clearInterval(ticking);
+  showElapsed();
+}
 
-source.onerror = () => {
-  if (over) return;
-  // The browser comes back by itself, with the number of the last event; only a refusal is final.
-  if (source.readyState === EventSource.CLOSED) fail("The connection was refused. Please try again.");
-  else byId("status").textContent = "Connection lost; coming back…";
-};
+function follow() {
+  source = new EventSource(`/build/${provider}/${spec}`);
+  source.onopen = () => launch && showStep(STEPS[reached]);
+  source.onmessage = (message) => hear(JSON.parse(message.data), message.lastEventId.split(".")[0]);
+  source.onerror = lost;
+}
 
-source.onopen = () => {
-  if (reached >= 0) showStep(order[reached]);
-};
+function lost() {
+  say("Connection lost; coming back…", "Nothing is lost: the launch goes on meanwhile.");
+  if (source.readyState !== EventSource.CLOSED) return;
+  if (failures === PAUSES_S.length) return fail("This hub does not answer.");
+  setTimeout(follow, PAUSES_S[failures++] * 1000);
+  // A new EventSource does not know how much it has been told; it will hear the story from its beginning.
+  log.clear();
+}
 
 byId("retry").addEventListener("click", () => window.location.reload());
+byId("copy-log").addEventListener("click", () => {
+  getSelection().selectAllChildren(byId("log"));
+  document.execCommand("copy");
+  byId("copy-log").textContent = "Copied";
+});
+
+// A page that the browser loads only in case somebody may want it must not start a server.
+if (document.prerendering) document.addEventListener("prerenderingchange", follow, { once: true });
+else follow();

@@ -1,0 +1,34 @@
+# Python 3.11 or newer; for example: make up PYTHON=python3.12
+PYTHON ?= python3
+
+# pytest runs folders in this order, and then whatever there is beside them: fast ones first, the whole stack last.
+FAST_FIRST = tests/rules tests/core tests/functions tests/hub tests/adapters tests/contract tests/emulator
+
+up:  ## install what is missing and run the stack until Ctrl-C
+	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up
+
+demo:  ## launch the examples on the running stack
+	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator demo
+
+down status:  ## of a stack that runs elsewhere
+	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator $@
+
+check:  ## format, lint, types, layers
+	@$(PYTHON) emulator/bootstrap.py --tests
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+test:  ## everything
+	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest $(wildcard $(FAST_FIRST)) tests
+
+lock:  ## pin the newest versions that the requirements.in files allow
+	@$(PYTHON) emulator/bootstrap.py --tests
+	for name in requirements emulator/requirements tests/requirements emulator/hub/requirements; do \
+	  .venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header \
+	    $$name.in --output-file $$name.txt || exit 1; \
+	done
+	cd emulator/hub && npm install --package-lock-only --omit-lockfile-registry-resolved
+
+.PHONY: up demo down status check test lock

@@ -1,0 +1,61 @@
+"""The secrets this process is given, in one JSON file. Pure but for reading it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emulator.cloud.registry.access import User
+
+
+class InvalidCredentials(ValueError):
+    """The credentials file cannot be used; the text says why, without showing a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who may do what: the admin interface, Pub/Sub's gRPC port, and the registry's users."""
+
+    admin_token: str = field(repr=False)
+    pubsub_token: str = field(repr=False)
+    registry: Mapping[str, User]
+
+
+def read(path: Path) -> Credentials:
+    """Read the credentials file. Raises InvalidCredentials."""
+    try:
+        return parse(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise InvalidCredentials(f"{path}: {error}") from error
+
+
+def parse(document: Any) -> Credentials:
+    """Read `{"admin_token", "pubsub_token", "registry": {user: {"password", "push"}}}`."""
+    if not isinstance(document, dict) or set(document) != {"admin_token", "pubsub_token", "registry"}:
+        raise InvalidCredentials("expected admin_token, pubsub_token and registry")
+    users = document["registry"]
+    if not isinstance(users, dict):
+        raise InvalidCredentials("registry: expected an object of users")
+    return Credentials(
+        admin_token=_secret("admin_token", document["admin_token"]),
+        pubsub_token=_secret("pubsub_token", document["pubsub_token"]),
+        registry={name: _user(name, entry) for name, entry in users.items()},
+    )
+
+
+def _user(name: str, entry: Any) -> User:
+    if not name or ":" in name or not isinstance(entry, dict) or not set(entry) <= {"password", "push"}:
+        raise InvalidCredentials(f"registry.{name}: expected password and push")
+    if type(entry.get("push", False)) is not bool:
+        raise InvalidCredentials(f"registry.{name}.push: expected true or false")
+    return User(_secret(f"registry.{name}.password", entry.get("password")), push=entry.get("push", False))
+
+
+def _secret(name: str, value: Any) -> str:
+    # An empty secret would let in whoever sends none.
+    if not isinstance(value, str) or len(value) < 8 or not value.isascii():
+        raise InvalidCredentials(f"{name}: expected ASCII text of at least 8 characters")
+    return value

@@ -1,0 +1,132 @@
+"""The plugin itself: what repo2docker calls, and the order of a build."""
+
+from __future__ import annotations
+
+import json
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from repo2docker.engine import BuildError, ContainerEngine
+from repo2docker.utils import R2dState
+
+from emulator.engine import confinement, interpreter, secrets
+from emulator.engine.environment_source import EnvironmentSource
+from emulator.engine.errors import BuildFailed
+from emulator.engine.home import home_of
+from emulator.engine.image import HOME, USER, config_of, labels_of
+from emulator.engine.installer import Installer
+from emulator.engine.offline import tolerant, without_dockerfile
+from emulator.engine.repository import read
+from emulator.images import (
+    ImageError,
+    Layer,
+    Reference,
+    RegistryClient,
+    home_layer,
+    push,
+)
+
+_CREDENTIALS = "CONTAINER_ENGINE_REGISTRY_CREDENTIALS"
+_ENVIRONMENTS = "BINDERLESS_ENVIRONMENTS"
+
+
+class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has no types
+    """Builds Python environments and pushes them; keeps no image itself, and runs none.
+
+    Environment: BINDERLESS_ENVIRONMENTS is the folder where the kubelet restores environments; UV_CACHE_DIR a cache of
+    packages shared by builds; CONTAINER_ENGINE_REGISTRY_CREDENTIALS as repo2docker documents it.
+    """
+
+    string_output = True
+
+    def __init__(self, *, parent: Any) -> None:
+        super().__init__(parent=parent)
+        self._credentials: dict[str, str] = json.loads(secrets.take(_CREDENTIALS, os.environ) or "{}")
+        parent.content_providers = [tolerant(provider) for provider in parent.content_providers]
+        parent.buildpacks = [without_dockerfile(pack) for pack in parent.buildpacks]
+        parent.default_buildpack = without_dockerfile(parent.default_buildpack)
+
+    def inspect_image(self, image: str) -> None:
+        """Images are in the registry only, which our caller looks through before it asks for a build."""
+
+    def build(
+        self, *, push: bool = False, tag: str = "", fileobj: Any = None, buildargs: Any = None, **_: Any
+    ) -> Iterator[str]:
+        """Build and push; yields the log, line by line. Raises BuildError after having logged the reason."""
+        try:
+            reference = self._checked(push, tag, buildargs or {})
+            with tempfile.TemporaryDirectory(prefix="binderless-", ignore_cleanup_errors=True) as job:
+                installer = self._installer(Path(job))
+                with RegistryClient(reference.registry, self._login(reference)) as client:
+                    yield from self._build(client, reference, fileobj, installer)
+        except (BuildFailed, ImageError) as error:
+            self.log.error(f"{error}\n", extra={"phase": R2dState.FAILED})
+            raise BuildError(str(error)) from error
+
+    def _checked(self, push: bool, tag: str, arguments: dict[str, str]) -> Reference:
+        if not push:
+            raise BuildFailed("The process engine keeps images in a registry only: use --push.")
+        if self.parent.appendix:
+            raise BuildFailed("--appendix holds lines of a Dockerfile, which the process engine does not read.")
+        if arguments.get("NB_USER", USER) != USER or arguments.get("REPO_DIR", HOME) != HOME:
+            raise BuildFailed(f"The process engine builds for the user {USER} in {HOME} only.")
+        return Reference.parse(tag)
+
+    def _login(self, reference: Reference) -> str:
+        registry = self._credentials.get("registry", "").removeprefix("http://").rstrip("/")
+        if registry != reference.registry:
+            return ""
+        return f"{self._credentials['username']}:{self._credentials['password']}"
+
+    def _root(self) -> Path:
+        if root := os.environ.get(_ENVIRONMENTS):
+            return Path(root)
+        raise BuildFailed(f"{_ENVIRONMENTS} must name the folder where environments are restored.")
+
+    def _installer(self, job: Path) -> Installer:
+        confine = confinement.available()
+        if not confine:
+            self.log.warning(
+                "No bubblewrap inside this build: packages run build scripts with its rights, without shared cache.\n",
+                extra={"phase": R2dState.BUILDING},
+            )
+        cache = os.environ.get("UV_CACHE_DIR")
+        return Installer(job=job, environ=os.environ, shared_cache=Path(cache) if cache else None, confine=confine)
+
+    def _build(self, client: RegistryClient, reference: Reference, context: Any, installer: Installer) -> Iterator[str]:
+        repository = read(self._detect(), Path.cwd())
+        python = interpreter.find(repository.python, installer)
+        yield f"Python {python.version} ({'as the repository asks' if repository.python else 'of this machine'})\n"
+        source = EnvironmentSource(client, reference.repository, installer, root=self._root(), say=self._say_pushing)
+        layer = yield from source.layer(repository, python, today=datetime.now(UTC).date())
+        descriptor = layer.descriptor if isinstance(layer, Layer) else layer
+        with tarfile.open(fileobj=context) as files:
+            home = home_of(files, start=repository.start)
+            for link in home.left_out:
+                yield f"Left out {link}: it points out of the repository\n"
+            config = config_of(
+                repository,
+                environment=Path(descriptor.annotations["binderless.environment"]),
+                python=python,
+                user_id=str(self.parent.user_id),
+                labels=labels_of(self.parent),
+            )
+            self._say_pushing(f"Pushing {reference}")
+            digest = push(client, reference, config, [layer, home_layer(home.entries)])
+        self._say_pushing(f"Pushed {reference.registry}/{reference.repository}@{digest}")
+
+    def _detect(self) -> Any:
+        """The build pack that repo2docker picked: it does not tell us, so its own steps are taken again."""
+        for kind in self.parent.buildpacks:
+            pack = kind(base_image=self.parent.base_image)
+            if pack.detect():
+                return pack
+        return self.parent.default_buildpack(base_image=self.parent.base_image)
+
+    def _say_pushing(self, message: str) -> None:
+        self.log.info(f"{message}\n", extra={"phase": R2dState.PUSHING})

@@ -1,0 +1,42 @@
+"""A real JupyterHub for one machine. Everything that differs between two stacks comes from the environment.
+
+The proxy is a process of its own, so that a Hub that is started again finds its users' servers still reachable.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "hub"))
+
+from binderless_spawner import configure
+
+c = get_config()  # type: ignore[name-defined]  # noqa: F821  (JupyterHub puts it here)
+configure(c)
+
+state = Path(os.environ["HUB_STATE"])
+
+c.JupyterHub.bind_url = os.environ["HUB_BIND_URL"]
+c.JupyterHub.public_url = os.environ["HUB_PUBLIC_URL"]
+c.JupyterHub.hub_bind_url = os.environ["HUB_API_BIND_URL"]
+c.JupyterHub.db_url = f"sqlite:///{state / 'jupyterhub.sqlite'}"
+c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
+c.JupyterHub.cleanup_servers = False
+c.JupyterHub.cleanup_proxy = False
+c.JupyterHub.concurrent_spawn_limit = 64
+c.JupyterHub.last_activity_interval = 60
+
+c.ConfigurableHTTPProxy.should_start = False
+c.ConfigurableHTTPProxy.api_url = os.environ["PROXY_API_URL"]
+c.ConfigurableHTTPProxy.auth_token = os.environ["CONFIGPROXY_AUTH_TOKEN"]
+
+# Nobody logs in: servers are started by the functions, for people who are known by the launch's own token.
+c.JupyterHub.authenticator_class = "null"
+c.JupyterHub.services = [{"name": "binder", "api_token": os.environ["HUB_SERVICE_TOKEN"]}]
+c.JupyterHub.load_roles = [{"name": "binder", "services": ["binder"], "scopes": ["servers", "admin:users"]}]
+
+c.KubeSpawner.namespace = os.environ["HUB_NAMESPACE"]
+c.KubeSpawner.extra_pod_config = {"restartPolicy": "Never", "enableServiceLinks": False}
+# A pod that cannot start is only noticed when this is over.
+c.KubeSpawner.start_timeout = 60
+c.KubeSpawner.http_timeout = 60

@@ -1,0 +1,150 @@
+"""What a job needs next: a pure decision over the job, its pods and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from emulator.kube.objects import (
+    Object,
+    clone,
+    dig,
+    has_condition,
+    is_deleting,
+    is_finished,
+    metadata,
+    moment_of,
+    timestamp,
+)
+
+# A pod keeps this finalizer until it is counted, so that none is forgotten (as in Kubernetes since 1.26).
+TRACKING = "batch.kubernetes.io/job-tracking"
+LONGEST_BACKOFF = timedelta(minutes=6)
+
+BACKOFF = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
+DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do: the status to write, how many pods to create, which to let go and which to delete."""
+
+    status: Object
+    create: int = 0
+    release: Sequence[Object] = ()
+    delete: Sequence[Object] = ()
+    ended: tuple[str, str, str] | None = field(default=None)
+    again_at: datetime | None = None
+
+
+def is_ended(job: Object) -> bool:
+    """Tell whether a job has succeeded or failed for good."""
+    return has_condition(job, "Complete") or has_condition(job, "Failed")
+
+
+def plan(job: Object, pods: Sequence[Object], *, now: datetime, backoff: timedelta) -> Plan:
+    """Decide what an unfinished job needs."""
+    spec, status = job["spec"], clone(job.get("status") or {})
+    status.pop("ready", None)
+    started = moment_of(status.setdefault("startTime", timestamp(now))) or now
+    # A pod that is being deleted is as good as failed, unless it still says that it has succeeded.
+    uncounted = [pod for pod in pods if _is_tracked(pod) and (is_finished(pod) or is_deleting(pod))]
+    won = sum(dig(pod, "status", "phase") == "Succeeded" for pod in uncounted)
+    succeeded = _add(status, "succeeded", won)
+    failed = _add(status, "failed", len(uncounted) - won)
+    active = [pod for pod in pods if not is_finished(pod) and not is_deleting(pod)]
+    deadline = _deadline(spec, started)
+    if deadline and now >= deadline:
+        return _end(status, uncounted, active, ("Failed", *DEADLINE), now)
+    if failed > spec["backoffLimit"] or _restarted_too_often(spec, active):
+        return _end(status, uncounted, active, ("Failed", *BACKOFF), now)
+    if _is_complete(spec, succeeded, active):
+        return _end(status, uncounted, active, ("Complete", "", ""), now)
+    wanted = _wanted(spec, succeeded)
+    missing, surplus = max(wanted - len(active), 0), active[wanted:]
+    ready_at = _ready_at(pods, failed, backoff, now) if missing else None
+    if ready_at and ready_at > now:
+        missing = 0
+    _count(status, "active", min(len(active), wanted) + missing)
+    again_at = min((time for time in (deadline, ready_at) if time and time > now), default=None)
+    return Plan(status, missing, uncounted, surplus, None, again_at)
+
+
+def _is_tracked(pod: Object) -> bool:
+    return TRACKING in (metadata(pod).get("finalizers") or [])
+
+
+def _add(status: Object, name: str, more: int) -> int:
+    _count(status, name, int(status.get(name, 0)) + more)
+    return int(status.get(name, 0))
+
+
+def _count(status: Object, name: str, number: int) -> None:
+    status.pop(name, None)
+    if number:
+        status[name] = number
+
+
+def _deadline(spec: Object, started: datetime) -> datetime | None:
+    seconds = spec.get("activeDeadlineSeconds")
+    return None if seconds is None else started + timedelta(seconds=seconds)
+
+
+def _restarted_too_often(spec: Object, active: Sequence[Object]) -> bool:
+    if dig(spec, "template", "spec", "restartPolicy") != "OnFailure":
+        return False
+    restarts = sum(
+        int(status.get("restartCount", 0)) for pod in active for status in dig(pod, "status", "containerStatuses") or []
+    )
+    # With OnFailure the kubelet tries again, and its tries count.
+    return restarts > 0 and restarts >= spec["backoffLimit"]
+
+
+def _is_complete(spec: Object, succeeded: int, active: Sequence[Object]) -> bool:
+    if "completions" in spec:
+        return succeeded >= int(spec["completions"])
+    # The queue form: one success means that the work is done, the others finish what they have.
+    return succeeded > 0 and not active
+
+
+def _wanted(spec: Object, succeeded: int) -> int:
+    if spec.get("suspend"):
+        return 0
+    parallelism = int(spec["parallelism"])
+    if "completions" in spec:
+        return min(parallelism, int(spec["completions"]) - succeeded)
+    return 0 if succeeded else parallelism
+
+
+def _ready_at(pods: Sequence[Object], failed: int, backoff: timedelta, now: datetime) -> datetime | None:
+    """Return when a pod that failed may have a successor: the pause doubles with every failure."""
+    if not failed:
+        return None
+    ends = [_ended_at(pod) or now for pod in pods if dig(pod, "status", "phase") == "Failed"]
+    # Pods that were deleted have no end to wait from; their successors come at once.
+    return max(ends) + min(backoff * 2 ** min(failed - 1, 20), LONGEST_BACKOFF) if ends else None
+
+
+def _ended_at(pod: Object) -> datetime | None:
+    states = [status.get("state") or {} for status in dig(pod, "status", "containerStatuses") or []]
+    moments = [moment_of(dig(state, "terminated", "finishedAt")) for state in states]
+    known = [moment for moment in moments if moment]
+    return max(known) if known else moment_of(metadata(pod).get("creationTimestamp"))
+
+
+def _end(
+    status: Object, uncounted: Sequence[Object], active: Sequence[Object], why: tuple[str, str, str], now: datetime
+) -> Plan:
+    kind, reason, message = why
+    if kind == "Failed":
+        _add(status, "failed", len(active))
+    else:
+        status["completionTime"] = timestamp(now)
+    _count(status, "active", 0)
+    moment = timestamp(now)
+    ended = {"type": kind, "status": "True", "lastProbeTime": moment, "lastTransitionTime": moment}
+    if reason:
+        ended |= {"reason": reason, "message": message}
+    status["conditions"] = [*(status.get("conditions") or []), ended]
+    return Plan(status, 0, [*uncounted, *active], active, why)

@@ -1,0 +1,96 @@
+"""Namespaces: what every new one holds, and how one goes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from emulator.kube.cluster import Cluster
+from emulator.kube.deletion import DeleteOptions, delete
+from emulator.kube.kinds import CONFIG_MAPS, NAMESPACES, RESOURCES, SERVICE_ACCOUNTS
+from emulator.kube.objects import Object, clone, is_deleting, metadata, name_of, timestamp
+from emulator.kube.resource import Resource
+from emulator.kube.store import Change, Key
+from emulator.kube.writes import create
+
+NAMED = ("default", "kube-system")
+NAMESPACED = [resource for resource in RESOURCES if resource.namespaced]
+
+
+def create_first_namespaces(cluster: Cluster) -> None:
+    """Make sure of the namespaces that every cluster has."""
+    for name in NAMED:
+        if cluster.store.get(Key(NAMESPACES.id, "", name)) is None:
+            create(cluster, NAMESPACES, "", {"metadata": {"name": name}})
+
+
+@dataclass(frozen=True, slots=True)
+class Namespaces:
+    """Fills new namespaces and empties those that are being deleted."""
+
+    cluster: Cluster
+
+    def concerns(self, change: Change) -> Iterable[Key]:
+        if change.key.resource == NAMESPACES.id:
+            return (change.key,)
+        # What every namespace has comes back; and the last thing to go lets the namespace go.
+        return (
+            (Key(NAMESPACES.id, "", change.key.namespace),) if change.key.namespace and change.type == "DELETED" else ()
+        )
+
+    def start(self) -> Iterable[Key]:
+        return [Key(NAMESPACES.id, "", name_of(obj)) for obj in self.cluster.store.objects(NAMESPACES.id)]
+
+    def reconcile(self, key: Key) -> datetime | None:
+        namespace = self.cluster.store.get(key)
+        if namespace is None:
+            return None
+        if is_deleting(namespace):
+            self._empty(key, namespace)
+        else:
+            self._fill(key.name)
+        return None
+
+    def _fill(self, name: str) -> None:
+        if self.cluster.store.get(Key(SERVICE_ACCOUNTS.id, name, "default")) is None:
+            create(self.cluster, SERVICE_ACCOUNTS, name, {"metadata": {"name": "default"}})
+        if self.cluster.store.get(Key(CONFIG_MAPS.id, name, "kube-root-ca.crt")) is None:
+            body = {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": ""}}
+            create(self.cluster, CONFIG_MAPS, name, body)
+
+    def _empty(self, key: Key, namespace: Object) -> None:
+        left = self._content(key.name)
+        for resource, obj in left:
+            if not is_deleting(obj):
+                delete(self.cluster, resource, key.name, name_of(obj), DeleteOptions(propagation="Background"))
+        left = self._content(key.name)
+        if not left:
+            self.cluster.store.delete(key)
+            return
+        self._tell(key, namespace, [obj for _resource, obj in left])
+
+    def _content(self, name: str) -> list[tuple[Resource, Object]]:
+        return [(resource, obj) for resource in NAMESPACED for obj in self.cluster.store.objects(resource.id, name)]
+
+    def _tell(self, key: Key, namespace: Object, left: list[Object]) -> None:
+        """Say in conditions what the namespace waits for."""
+        held = [finalizer for obj in left for finalizer in metadata(obj).get("finalizers") or []]
+        remaining = {"NamespaceContentRemaining": True, "NamespaceFinalizersRemaining": bool(held)}
+        now = timestamp(self.cluster.now())
+        conditions = [
+            {
+                "type": kind,
+                "status": str(true),
+                "lastTransitionTime": now,
+                "reason": "SomeResourcesRemain" if kind == "NamespaceContentRemaining" else "SomeFinalizersRemain",
+                "message": f"{len(left)} objects remain, {len(held)} finalizers",
+            }
+            for kind, true in remaining.items()
+        ]
+        shown = [(c["type"], c["status"], c["message"]) for c in conditions]
+        known = [(c["type"], c["status"], c["message"]) for c in namespace["status"].get("conditions", [])]
+        if shown != known:
+            new = clone(namespace)
+            new["status"]["conditions"] = conditions
+            self.cluster.store.put(key, new)

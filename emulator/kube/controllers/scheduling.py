@@ -1,0 +1,100 @@
+"""Which node a pod goes to: a pure decision over the pod and the nodes with what they already carry."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from emulator.kube.objects import Object, dig, has_condition, labels_of, name_of
+from emulator.kube.quantities import quantity
+
+RESOURCES = ("cpu", "memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a node can still take."""
+
+    node: Object
+    free: dict[str, float]
+    pods_left: int
+
+
+def requests_of(pod: Object) -> dict[str, float]:
+    """Return what a pod asks for: all its containers together, or its most hungry init container."""
+    spec = pod["spec"]
+    return {
+        name: max(
+            sum(_requested(container, name) for container in spec.get("containers") or []),
+            max((_requested(container, name) for container in spec.get("initContainers") or []), default=0.0),
+        )
+        for name in RESOURCES
+    }
+
+
+def _requested(container: Object, name: str) -> float:
+    return quantity(dig(container, "resources", "requests", name)) or 0.0
+
+
+def load_of(node: Object, pods: Iterable[Object]) -> Load:
+    """Return what a node can take beside these pods."""
+    allocatable = dig(node, "status", "allocatable") or {}
+    carried = [requests_of(pod) for pod in pods]
+    free = {
+        name: (quantity(allocatable.get(name)) or 0.0) - sum(amounts[name] for amounts in carried) for name in RESOURCES
+    }
+    return Load(node, free, int(quantity(allocatable.get("pods", 110)) or 0) - len(carried))
+
+
+def with_pod(load: Load, pod: Object) -> Load:
+    """Return what a node can take beside one pod more."""
+    asked = requests_of(pod)
+    return Load(load.node, {name: load.free[name] - asked[name] for name in RESOURCES}, load.pods_left - 1)
+
+
+def choose(pod: Object, loads: Sequence[Load]) -> str | None:
+    """Return the name of the fitting node with most memory left, or None."""
+    fitting = [load for load in loads if not problems(pod, load)]
+    return name_of(max(fitting, key=lambda load: load.free["memory"]).node) if fitting else None
+
+
+def problems(pod: Object, load: Load) -> list[str]:
+    """Return why a pod cannot go to a node, in the words of the scheduler."""
+    node = load.node
+    if not has_condition(node, "Ready"):
+        return ["node(s) were not ready"]
+    if dig(node, "spec", "unschedulable"):
+        return ["node(s) were unschedulable"]
+    if taint := _untolerated(pod, node):
+        return [f"node(s) had untolerated taint {{{taint.get('key')}: {taint.get('value', '')}}}"]
+    selector = dig(pod, "spec", "nodeSelector") or {}
+    if any(labels_of(node).get(key) != value for key, value in selector.items()):
+        return ["node(s) didn't match Pod's node affinity/selector"]
+    found = ["Too many pods"] if load.pods_left < 1 else []
+    # Sums of floats are not exact; a millionth of a core or a byte is no reason to refuse.
+    asked = requests_of(pod)
+    return found + [f"Insufficient {name}" for name in RESOURCES if asked[name] > max(load.free[name], 0.0) + 1e-6]
+
+
+def _untolerated(pod: Object, node: Object) -> Object | None:
+    tolerations = dig(pod, "spec", "tolerations") or []
+    hard = (t for t in dig(node, "spec", "taints") or [] if t.get("effect") in ("NoSchedule", "NoExecute"))
+    return next((taint for taint in hard if not any(_tolerates(t, taint) for t in tolerations)), None)
+
+
+def _tolerates(toleration: Object, taint: Object) -> bool:
+    if toleration.get("effect") not in (None, "", taint.get("effect")):
+        return False
+    if toleration.get("operator") == "Exists":
+        return toleration.get("key") in (None, "", taint.get("key"))
+    return (toleration.get("key"), toleration.get("value", "")) == (taint.get("key"), taint.get("value", ""))
+
+
+def explain(pod: Object, loads: Sequence[Load]) -> str:
+    """Say why no node fits."""
+    if not loads:
+        return "no nodes available to schedule pods"
+    counted = Counter(problem for load in loads for problem in problems(pod, load))
+    listed = ", ".join(sorted(f"{number} {problem}" for problem, number in counted.items()))
+    return f"0/{len(loads)} nodes are available: {listed}."

@@ -1,0 +1,185 @@
+"""Refusals, as the Status objects of Kubernetes.
+
+Texts and details are those of a real API server: clients and people read them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Status = dict[str, Any]
+
+
+class Named(Protocol):
+    """What an error needs to know of a resource."""
+
+    @property
+    def group(self) -> str: ...
+    @property
+    def plural(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing wrong with one field. `message` is without the field."""
+
+    field: str
+    reason: str
+    message: str
+
+
+def required(field: str, hint: str = "") -> Cause:
+    return Cause(field, "FieldValueRequired", f"Required value: {hint}" if hint else "Required value")
+
+
+def invalid(field: str, value: Any, why: str) -> Cause:
+    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    return Cause(field, "FieldValueInvalid", f"Invalid value: {shown}: {why}")
+
+
+def duplicate(field: str, value: str) -> Cause:
+    return Cause(field, "FieldValueDuplicate", f'Duplicate value: "{value}"')
+
+
+def forbidden_field(field: str, why: str) -> Cause:
+    return Cause(field, "FieldValueForbidden", f"Forbidden: {why}")
+
+
+def unsupported(field: str, value: Any, supported: Sequence[str]) -> Cause:
+    listed = ", ".join(f'"{item}"' for item in supported)
+    return Cause(field, "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: {listed}')
+
+
+class ApiError(Exception):
+    """A request that is answered with a Status of failure."""
+
+    def __init__(
+        self, code: int, reason: str, message: str, details: Status | None = None, *, continues: str = ""
+    ) -> None:
+        self.code, self.reason, self.message = code, reason, message
+        self.details, self.continues = details, continues
+        super().__init__(message)
+
+    def status(self) -> Status:
+        """Return the Status object that a client gets."""
+        status: Status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {"continue": self.continues} if self.continues else {},
+            "status": "Failure",
+            "message": self.message,
+        }
+        if self.reason:
+            status["reason"] = self.reason
+        if self.details is not None:
+            status["details"] = self.details
+        return status | {"code": self.code}
+
+
+def _details(resource: Named, name: str, kind: str = "") -> Status:
+    details = {"name": name, "group": resource.group, "kind": kind or resource.plural}
+    return {key: value for key, value in details.items() if value}
+
+
+def qualified(resource: Named) -> str:
+    """Return `jobs.batch` for jobs, `pods` for pods."""
+    return f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+
+
+def bad_request(message: str) -> ApiError:
+    return ApiError(400, "BadRequest", message)
+
+
+def unauthorized() -> ApiError:
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def not_found(resource: Named, name: str) -> ApiError:
+    return ApiError(404, "NotFound", f'{qualified(resource)} "{name}" not found', _details(resource, name))
+
+
+def no_such_resource() -> ApiError:
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def method_not_allowed() -> ApiError:
+    message = "the server does not allow this method on the requested resource"
+    return ApiError(405, "MethodNotAllowed", message, {})
+
+
+def not_acceptable(message: str) -> ApiError:
+    return ApiError(406, "NotAcceptable", message)
+
+
+def already_exists(resource: Named, name: str, *, being_deleted: bool = False) -> ApiError:
+    prefix = "object is being deleted: " if being_deleted else ""
+    message = f'{prefix}{qualified(resource)} "{name}" already exists'
+    return ApiError(409, "AlreadyExists", message, _details(resource, name))
+
+
+def conflict(resource: Named, name: str, why: str = "") -> ApiError:
+    why = why or "the object has been modified; please apply your changes to the latest version and try again"
+    message = f'Operation cannot be fulfilled on {qualified(resource)} "{name}": {why}'
+    return ApiError(409, "Conflict", message, _details(resource, name))
+
+
+def expired(message: str, *, continues: str = "") -> ApiError:
+    return ApiError(410, "Expired", message, continues=continues)
+
+
+def too_large_version(wanted: int, current: int) -> ApiError:
+    """A version that this server has not come to yet."""
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    message = f"Timeout: Too large resource version: {wanted}, current: {current}"
+    return ApiError(504, "Timeout", message, {"causes": [cause], "retryAfterSeconds": 1})
+
+
+def unsupported_media_type(message: str, details: Status | None = None) -> ApiError:
+    return ApiError(415, "UnsupportedMediaType", message, details)
+
+
+def unprocessable() -> ApiError:
+    return ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+
+
+def server_error(message: str) -> ApiError:
+    """What a real API server answers with 500 and no reason: mostly requests that its decoder stumbles over."""
+    return ApiError(500, "", message)
+
+
+def internal_error(message: str) -> ApiError:
+    return ApiError(500, "InternalError", f"Internal error occurred: {message}", {"causes": [{"message": message}]})
+
+
+def invalid_object(resource: Named, name: str, causes: Sequence[Cause]) -> ApiError:
+    """An object that breaks the rules of its kind."""
+    kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    return _invalid(kind, name, causes, _details(resource, name, resource.kind))
+
+
+def invalid_options(kind: str, causes: Sequence[Cause]) -> ApiError:
+    """Options of a request (ListOptions, DeleteOptions, ...) that contradict each other."""
+    return _invalid(f"{kind}.meta.k8s.io", "", causes, {"group": "meta.k8s.io", "kind": kind})
+
+
+def invalid_log_options(pod: str, causes: Sequence[Cause]) -> ApiError:
+    return _invalid("PodLogOptions", pod, causes, {"name": pod, "kind": "PodLogOptions"})
+
+
+def _invalid(kind: str, name: str, causes: Sequence[Cause], details: Status) -> ApiError:
+    texts = [f"{cause.field}: {cause.message}" for cause in causes]
+    text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+    listed = [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
+    return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {text}', details | {"causes": listed})
+
+
+def forbidden(resource: Named, name: str, why: str, causes: Sequence[Cause] = ()) -> ApiError:
+    """Something that admission refuses."""
+    details = _details(resource, name)
+    if causes:
+        details["causes"] = [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
+    return ApiError(403, "Forbidden", f'{qualified(resource)} "{name}" is forbidden: {why}', details)

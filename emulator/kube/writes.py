@@ -1,0 +1,178 @@
+"""Creating and changing objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from emulator.kube.admission import admit
+from emulator.kube.cluster import Cluster
+from emulator.kube.deletion import remove_when_released
+from emulator.kube.errors import (
+    Cause,
+    already_exists,
+    bad_request,
+    conflict,
+    invalid_object,
+    server_error,
+)
+from emulator.kube.metadata_rules import added_finalizer_causes, metadata_causes
+from emulator.kube.objects import Object, clone, is_deleting, metadata, name_of, timestamp, without_nulls
+from emulator.kube.resource import Resource
+from emulator.kube.shapes import check
+from emulator.kube.store import Key
+
+# What only the server sets: a new object has none of it, a changed one keeps its own.
+OWN_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName")
+LONGEST_BASE = 63 - 5
+
+
+def decode(resource: Resource, body: Any) -> Object:
+    """Make a request's body an object of this resource; what has the wrong form is a 400."""
+    if not isinstance(body, dict):
+        what = f"the object provided is unrecognized (must be of type {resource.kind})"
+        raise bad_request(f"{what}: couldn't get version/kind; json parse error: expects an object")
+    for field, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
+        # Some clients leave both out: the path says what is meant.
+        if body.get(field) not in (None, "", expected):
+            given = f'{body.get("kind", "")} in version "{body.get("apiVersion", "")}"'
+            raise bad_request(f"{given} cannot be handled as a {resource.kind}")
+    obj: Object = without_nulls(body)
+    check(resource.kind, resource.api_version, obj, resource.shape)
+    # In this order, as Kubernetes writes it.
+    rest = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}
+    meta = obj.get("metadata", {})
+    meta.pop("managedFields", None)
+    meta.pop("selfLink", None)
+    return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta} | rest
+
+
+def create(cluster: Cluster, resource: Resource, namespace: str, body: Any, *, dry_run: bool = False) -> Object:
+    """Create an object and return it as it is stored."""
+    obj = decode(resource, body)
+    _place(obj, resource, namespace)
+    if metadata(obj).pop("resourceVersion", "") not in ("", "0"):
+        raise server_error("resourceVersion should not be set on objects to be created")
+    _name(cluster, resource, obj)
+    for field in OWN_METADATA[:-1]:
+        metadata(obj).pop(field, None)
+    metadata(obj)["uid"] = cluster.new_uid()
+    metadata(obj)["creationTimestamp"] = timestamp(cluster.now())
+    resource.begin(obj)
+    resource.default(obj)
+    # A namespace that is not there is a 404 even for an object that is wrong.
+    admit(cluster, resource, obj)
+    _refuse(resource, obj, [*metadata_causes(resource, obj), *resource.validate(obj)])
+    key = Key(resource.id, namespace, name_of(obj))
+    if existing := cluster.store.get(key):
+        raise already_exists(resource, key.name, being_deleted=is_deleting(existing))
+    return obj if dry_run else cluster.store.put(key, obj)
+
+
+def _place(obj: Object, resource: Resource, namespace: str) -> None:
+    meta = obj["metadata"]
+    if meta.get("namespace", "") not in ("", namespace):
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    meta.pop("namespace", None)
+    name = {"name": meta.pop("name")} if "name" in meta else {}
+    # Names first: people read objects from the top.
+    obj["metadata"] = name | ({"namespace": namespace} if resource.namespaced else {}) | meta
+
+
+def _name(cluster: Cluster, resource: Resource, obj: Object) -> None:
+    base = metadata(obj).get("generateName")
+    if metadata(obj).get("name") or not base:
+        return
+    namespace = metadata(obj).get("namespace", "")
+    for _ in range(8):
+        name = base[:LONGEST_BASE] + cluster.new_suffix()
+        if cluster.store.get(Key(resource.id, namespace, name)) is None:
+            break
+    obj["metadata"] = {"name": name} | metadata(obj)
+
+
+def replace(
+    cluster: Cluster, resource: Resource, namespace: str, name: str, body: Any, *, part: str = "", dry_run: bool = False
+) -> tuple[Object, bool]:
+    """Put an object in the place of the one with this name; also tell whether it was created."""
+    new = decode(resource, body)
+    if new["metadata"].get("name", name) != name:
+        given = new["metadata"]["name"]
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    if new["metadata"].get("namespace", namespace) != namespace:
+        given = new["metadata"]["namespace"]
+        raise bad_request(
+            f"the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
+        )
+    key = Key(resource.id, namespace, name)
+    if resource.created_by_put and not part and cluster.store.get(key) is None:
+        new["metadata"] |= {"name": name}
+        new["metadata"].pop("resourceVersion", None)
+        return create(cluster, resource, namespace, new, dry_run=dry_run), True
+    old = cluster.existing(resource, namespace, name)
+    return _change(cluster, resource, key, old, new, part=part, dry_run=dry_run), False
+
+
+def modify(
+    cluster: Cluster, resource: Resource, namespace: str, name: str, change: Callable[[Object], None], *, part: str = ""
+) -> Object:
+    """Change an object by a function that gets a copy of it. For controllers and patches."""
+    old = cluster.existing(resource, namespace, name)
+    new = clone(old)
+    change(new)
+    return replace(cluster, resource, namespace, name, new, part=part)[0]
+
+
+def _change(
+    cluster: Cluster, resource: Resource, key: Key, old: Object, new: Object, *, part: str, dry_run: bool
+) -> Object:
+    _check_precondition(resource, old, new)
+    new = _merged(resource, old, new, part)
+    resource.default(new)
+    if not part:
+        causes = [*metadata_causes(resource, new), *resource.validate(new), *resource.validate_update(new, old)]
+        _refuse(resource, new, [*causes, *added_finalizer_causes(new, old)])
+    if new == old:
+        # Nothing changed: no new version, and no event for watchers.
+        return old
+    if dry_run:
+        return new
+    stored = cluster.store.put(key, new)
+    remove_when_released(cluster, key)
+    return stored
+
+
+def _check_precondition(resource: Resource, old: Object, new: Object) -> None:
+    wanted = metadata(new).get("resourceVersion", "")
+    if wanted and not (wanted.isascii() and wanted.isdigit()):
+        raise server_error(f'strconv.ParseUint: parsing "{wanted}": invalid syntax')
+    if wanted not in ("", "0", metadata(old)["resourceVersion"]):
+        raise conflict(resource, name_of(old))
+    uid, own = metadata(new).get("uid", ""), metadata(old)["uid"]
+    if uid not in ("", own):
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"
+        raise conflict(resource, name_of(old), why)
+
+
+def _merged(resource: Resource, old: Object, new: Object, part: str) -> Object:
+    """Return what a write to the object, or to its status, makes of the two."""
+    kept = {name: metadata(old)[name] for name in OWN_METADATA if name in metadata(old)}
+    given = {name: value for name, value in metadata(new).items() if name not in OWN_METADATA and value not in ({}, [])}
+    if part:
+        # Through a subresource nobody takes over an object or lets it go.
+        given = {name: given[name] for name in ("labels", "annotations") if name in given}
+        kept |= {name: metadata(old)[name] for name in ("finalizers", "ownerReferences") if name in metadata(old)}
+    place = {name: metadata(old)[name] for name in ("name", "namespace") if name in metadata(old)}
+    meta = place | kept | given | {"resourceVersion": metadata(old)["resourceVersion"]}
+    if part == "status":
+        new = clone(old) | {"status": new.get("status", {})}
+        return new | {"metadata": meta}
+    # Other subresources (a binding) are written by this server only, status included.
+    if not part and resource.has_status and "status" in old:
+        return new | {"metadata": meta, "status": clone(old["status"])}
+    return new | {"metadata": meta}
+
+
+def _refuse(resource: Resource, obj: Object, causes: list[Cause]) -> None:
+    if causes:
+        raise invalid_object(resource, name_of(obj), causes)

@@ -1,0 +1,296 @@
+"""One container of a pod: its image, its runs, and the pauses between them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emulator.images import ImageError, PulledImage
+from emulator.kubelet.cgroups import Cgroup, Limits
+from emulator.kubelet.environment import (
+    ConfigError,
+    Downward,
+    Source,
+    Sources,
+    command_line,
+    container_environment,
+    referenced,
+)
+from emulator.kubelet.images import ImageNeverPulled, host_paths, image_id, pull_policy
+from emulator.kubelet.launching import (
+    ContainerFolder,
+    environment_of,
+    hosts_file,
+    limits_of,
+    sandbox_of,
+    unshut,
+    with_working_dir,
+)
+from emulator.kubelet.layout import remove_tree
+from emulator.kubelet.logs import LogWriter
+from emulator.kubelet.probes import Target, readiness
+from emulator.kubelet.process import ContainerProcess, Exit
+from emulator.kubelet.services import Services, Stopped, delays, shown_delay, unless_stopped
+from emulator.kubelet.spawning import Launch, StartError
+from emulator.kubelet.states import ContainerRecord, Running, State, Terminated, Waiting
+from emulator.kubelet.volumes import Volume, VolumeError, container_mounts, make_mount_points
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a container gets from its pod."""
+
+    pod: Mapping[str, Any]
+    volumes: Mapping[str, Volume]
+    pod_ip: str
+    is_init: bool
+    stop: asyncio.Event
+    fetch: Callable[[Iterable[Source]], Awaitable[Sources]]
+    changed: Callable[[], None]
+
+
+class Container:
+    """A container that lives as its pod's restart policy says. `record` tells how it is now."""
+
+    def __init__(
+        self, spec: Mapping[str, Any], record: ContainerRecord, around: Surroundings, services: Services
+    ) -> None:
+        self.record = record
+        self.process: ContainerProcess | None = None
+        self.writer: LogWriter | None = None
+        self._spec, self._around, self._services = spec, around, services
+        kind = "initContainers" if around.is_init else "containers"
+        self._field_path = f"spec.{kind}{{{spec['name']}}}"
+        self._pauses = delays(services.timing)
+        self._runs = 0
+        self._last = record.last
+        # A container met again while it waited to be restarted is on its way to the next run.
+        self.number = record.restarts + (record.last is not None and isinstance(record.state, Waiting))
+
+    async def live(self) -> Terminated:
+        """Run, again and again as the policy says; return how it ended for good. Raises Stopped."""
+        while True:
+            ended = self.record.state
+            if isinstance(ended, Terminated):
+                if not self._again(ended):
+                    return ended
+                await self._back_off(ended)
+            await self._one_run()
+
+    def stop(self) -> None:
+        """Ask the process to end, if there is one."""
+        if self.process:
+            self._tell("Normal", "Killing", f"Stopping container {self.record.name}")
+            self.process.terminate()
+
+    async def _one_run(self) -> None:
+        if self._around.stop.is_set():
+            raise Stopped
+        image = await self._image()
+        while True:
+            try:
+                launch, folder = await self._prepare(image)
+                break
+            except (ConfigError, VolumeError, ValueError, OSError) as error:
+                self._wait_because("CreateContainerConfigError", str(error))
+                self._tell("Warning", "Failed", f"Error: {error}")
+                await self._pause(self._services.timing.retry_s)
+        self._tell("Normal", "Created", f"Created container {self.record.name}")
+        try:
+            self._end(await self._run(launch, image), message=folder.termination_message())
+        finally:
+            self.process = None
+            launch.log.close()
+            if launch.cgroup:
+                launch.cgroup.remove()
+            await asyncio.to_thread(remove_tree, folder.path)
+
+    async def _run(self, launch: Launch, image: PulledImage) -> Exit | StartError:
+        identity = f"{self._around.pod['metadata']['uid']}/{self.record.name}/{self.number}"
+        self.record = replace(
+            self.record,
+            restarts=self.number,
+            last=self._last,
+            image_id=image_id(image),
+            container_id=f"process://{hashlib.sha256(identity.encode()).hexdigest()}",
+        )
+        try:
+            process = await self._services.runtime.start(launch)
+        except StartError as error:
+            return error
+        self._set(Running(self._services.now()))
+        self._tell("Normal", "Started", f"Started container {self.record.name}")
+        self.process = process
+        if self._around.stop.is_set():
+            process.terminate()
+        probing = asyncio.ensure_future(self._probe(launch))
+        try:
+            return await process.wait()
+        finally:
+            probing.cancel()
+            await asyncio.gather(probing, return_exceptions=True)
+
+    async def _image(self) -> PulledImage:
+        reference, policy = self._spec["image"], pull_policy(dict(self._spec))
+        pauses = delays(self._services.timing)
+        while True:
+            try:
+                present = self._services.images.present(reference, policy)
+                if present:
+                    self._tell("Normal", "Pulled", f'Container image "{reference}" already present on machine')
+                    return present
+                return await self._pull(reference)
+            except ImageNeverPulled as error:
+                self._wait_because("ErrImageNeverPull", str(error))
+                self._tell("Warning", "ErrImageNeverPull", str(error))
+                await self._pause(next(pauses))
+            except ImageError as error:
+                await self._pull_failed(reference, str(error), next(pauses))
+
+    async def _pull(self, reference: str) -> PulledImage:
+        self._tell("Normal", "Pulling", f'Pulling image "{reference}"')
+        began = self._services.now()
+        image = await unless_stopped(self._around.stop, self._services.images.pull(reference))
+        seconds = (self._services.now() - began).total_seconds()
+        self._tell("Normal", "Pulled", f'Successfully pulled image "{reference}" in {seconds:.3f}s')
+        return image
+
+    async def _pull_failed(self, reference: str, reason: str, pause_s: float) -> None:
+        self._wait_because("ErrImagePull", reason)
+        self._tell("Warning", "Failed", f'Failed to pull image "{reference}": {reason}')
+        self._tell("Warning", "Failed", "Error: ErrImagePull")
+        await self._pause(min(1, pause_s))
+        back_off = f'Back-off pulling image "{reference}"'
+        self._wait_because("ImagePullBackOff", f"{back_off}: ErrImagePull: {reason}")
+        self._tell("Normal", "BackOff", back_off)
+        self._tell("Warning", "Failed", "Error: ImagePullBackOff")
+        await self._pause(pause_s)
+
+    async def _prepare(self, image: PulledImage) -> tuple[Launch, ContainerFolder]:
+        around, services = self._around, self._services
+        limits = limits_of(self._spec)
+        sources = await unless_stopped(around.stop, around.fetch(referenced(self._spec)))
+        downward = Downward(
+            pod=around.pod, pod_ip=around.pod_ip, host_ip=services.host_ip, allocatable=services.allocatable
+        )
+        own = container_environment(self._spec, sources=sources, downward=downward)
+        argv = command_line(self._spec, own, entrypoint=image.entrypoint, command=image.command)
+        mounts = list(container_mounts(self._spec, around.volumes, own))
+        folder = ContainerFolder(services.layout.container(around.pod, self.record.name))
+        await asyncio.to_thread(folder.make, image, hosts_file(around.pod, around.pod_ip))
+        sandbox = sandbox_of(
+            self._spec,
+            image=image,
+            pod=around.pod,
+            environment=environment_of(image, around.pod, own),
+            folder=folder,
+            layout=services.layout,
+            operator_paths=host_paths(image, registry=services.registry),
+            volumes=mounts,
+        )
+        if services.runtime.isolated:
+            sandbox = with_working_dir(sandbox, folder)
+            make_mount_points(sandbox.mounts)
+        else:
+            sandbox, argv, undone = unshut(sandbox, argv, folder)
+            for each in undone:
+                self._tell("Warning", "FailedMount", each)
+        path = services.layout.log(around.pod, self.record.name, self.number)
+        self.writer = LogWriter(path, limit_bytes=services.log_limit_bytes, now=services.now)
+        return Launch(argv=argv, sandbox=sandbox, cgroup=self._cgroup(limits), log=self.writer), folder
+
+    def _cgroup(self, limits: Limits) -> Cgroup | None:
+        if self._services.cgroups is None:
+            return None
+        name = f"{self._around.pod['metadata']['uid']}-{self.record.name}-{self.number}"
+        return self._services.cgroups.create(name, limits)
+
+    async def _probe(self, launch: Launch) -> None:
+        probe = self._spec.get("readinessProbe")
+        if not probe or self.process is None:
+            return
+        target = Target(
+            address=self._around.pod_ip,
+            spec=self._spec,
+            process=self.process,
+            launch=launch,
+            runtime=self._services.runtime,
+        )
+        async for passes in readiness(probe, target):
+            self._passes(passes)
+
+    def _passes(self, passes: bool) -> None:
+        if passes != self.record.passes_probe:
+            self.record = replace(self.record, passes_probe=passes)
+            self._around.changed()
+
+    def _again(self, ended: Terminated) -> bool:
+        if self._around.stop.is_set():
+            return False
+        policy = self._around.pod["spec"].get("restartPolicy", "Always")
+        if self._around.is_init and policy == "Always":
+            policy = "OnFailure"
+        return bool(policy == "Always" or (policy == "OnFailure" and not ended.succeeded))
+
+    async def _back_off(self, ended: Terminated) -> None:
+        """Wait before the next run, except before the second of all."""
+        self._last = ended
+        self.number += 1
+        self._runs += 1
+        if ended.started_at and (ended.finished_at - ended.started_at).total_seconds() >= self._settled_s:
+            self._pauses, self._runs = delays(self._services.timing), 1
+        if self._runs == 1:
+            return
+        pause_s, metadata = next(self._pauses), self._around.pod["metadata"]
+        pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
+        self._wait_because(
+            "CrashLoopBackOff",
+            f"back-off {shown_delay(pause_s)} restarting failed container={self.record.name} pod={pod}",
+        )
+        self._tell("Warning", "BackOff", f"Back-off restarting failed container {self.record.name} in pod {pod}")
+        await self._pause(pause_s)
+
+    @property
+    def _settled_s(self) -> float:
+        return self._services.timing.settled_after_s
+
+    def _end(self, how: Exit | StartError, *, message: str) -> None:
+        running = self.record.state
+        started_at = running.started_at if isinstance(running, Running) else None
+        code, reason = 128, "StartError"
+        if isinstance(how, Exit):
+            code, reason = how.code, "Error" if how.code else "Completed"
+            reason = "OOMKilled" if how.out_of_memory else reason
+        else:
+            message = f"failed to start container process: {how}"
+            self._tell("Warning", "Failed", f"Error: {message}")
+        self._set(
+            Terminated(
+                exit_code=code,
+                reason=reason,
+                message=message,
+                started_at=started_at,
+                finished_at=self._services.now(),
+                container_id=self.record.container_id,
+            )
+        )
+
+    def _set(self, state: State) -> None:
+        self.record = replace(self.record, state=state, passes_probe="readinessProbe" not in self._spec)
+        self._around.changed()
+
+    def _wait_because(self, reason: str, message: str) -> None:
+        self.record = replace(self.record, last=self._last)
+        self._set(Waiting(reason, message))
+
+    async def _pause(self, seconds: float) -> None:
+        await unless_stopped(self._around.stop, asyncio.sleep(seconds))
+
+    def _tell(self, kind: str, reason: str, message: str) -> None:
+        self._services.events.tell(self._around.pod, kind, reason, message, field_path=self._field_path)

@@ -1,0 +1,177 @@
+"""From an image, a container's spec and its pod's volumes to what is executed, and in which sandbox."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from emulator.images import PulledImage
+from emulator.kubelet.cgroups import Limits
+from emulator.kubelet.layout import Layout, remove_tree
+from emulator.kubelet.quantity import parse_quantity
+from emulator.kubelet.sandbox import Mount, Sandbox
+
+HOME = "/home/jovyan"
+DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": HOME}
+TERMINATION_LOG = "/dev/termination-log"
+_HOME = re.compile(re.escape(HOME) + r"(?=$|[/:])")
+_LONGEST_MESSAGE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFolder:
+    """What one run of a container has for itself on disk."""
+
+    path: Path
+
+    @property
+    def home(self) -> Path:
+        return self.path / "home"
+
+    @property
+    def tmp(self) -> Path:
+        return self.path / "tmp"
+
+    @property
+    def var_tmp(self) -> Path:
+        return self.path / "var-tmp"
+
+    @property
+    def termination_log(self) -> Path:
+        return self.path / "termination-log"
+
+    @property
+    def hosts(self) -> Path:
+        return self.path / "hosts"
+
+    def make(self, image: PulledImage, hosts: str) -> None:
+        """Begin anew, with a copy of the image's home folder."""
+        remove_tree(self.path)
+        self.path.mkdir(parents=True)
+        shutil.copytree(image.home, self.home, symlinks=True)
+        for path in (self.home, *self.home.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(path.stat().st_mode | (0o700 if path.is_dir() else 0o600))
+        for folder in (self.tmp, self.var_tmp):
+            folder.mkdir()
+            folder.chmod(0o1777)
+        self.termination_log.touch()
+        self.hosts.write_text(hosts)
+
+    def termination_message(self) -> str:
+        try:
+            with self.termination_log.open("rb") as file:
+                return file.read(_LONGEST_MESSAGE_BYTES).decode(errors="replace")
+        except OSError:
+            return ""
+
+
+def environment_of(image: PulledImage, pod: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
+    """The whole environment: what the spec says counts more than what the image says."""
+    return DEFAULTS | image.env | {"HOSTNAME": pod["metadata"]["name"]} | dict(own)
+
+
+def sandbox_of(
+    container: Mapping[str, Any],
+    *,
+    image: PulledImage,
+    pod: Mapping[str, Any],
+    environment: Mapping[str, str],
+    folder: ContainerFolder,
+    layout: Layout,
+    operator_paths: Sequence[str],
+    volumes: Sequence[Mount],
+) -> Sandbox:
+    """Describe what the container sees: its own home and temporary folders, its environment, its volumes."""
+    seen = [*layout.visible, *map(Path, operator_paths), *([image.environment] if image.environment else [])]
+    mounts = [
+        Mount(str(folder.home), HOME, read_only=False),
+        Mount(str(folder.tmp), "/tmp", read_only=False),
+        Mount(str(folder.var_tmp), "/var/tmp", read_only=False),
+        Mount(str(folder.hosts), "/etc/hosts"),
+        Mount(str(folder.termination_log), TERMINATION_LOG, read_only=False),
+        *(Mount(str(path), str(path)) for path in seen if path.exists()),
+        *volumes,
+    ]
+    return Sandbox(
+        hostname=pod["metadata"]["name"][:63],
+        working_dir=container.get("workingDir") or image.working_dir or "/",
+        environment=environment,
+        mounts=tuple(mounts),
+        hidden=tuple(map(str, layout.hidden)),
+        masked=tuple(map(str, layout.masked)),
+    )
+
+
+def with_working_dir(sandbox: Sandbox, folder: ContainerFolder) -> Sandbox:
+    """Make the working folder where it is not there, as container runtimes do."""
+    path = Path(sandbox.working_dir)
+    if path.is_relative_to(HOME) and ".." not in path.parts:
+        inside = folder.home / path.relative_to(HOME)
+        if not inside.exists() and inside.parent.resolve().is_relative_to(folder.home.resolve()):
+            inside.mkdir(parents=True)
+        return sandbox
+    if path.exists() or any(path.is_relative_to(each.target) for each in sandbox.mounts):
+        return sandbox
+    made = folder.path / "working-dir"
+    made.mkdir(exist_ok=True)
+    return replace(sandbox, mounts=(*sandbox.mounts, Mount(str(made), str(path), read_only=False)))
+
+
+def unshut(
+    sandbox: Sandbox, argv: Sequence[str], folder: ContainerFolder
+) -> tuple[Sandbox, tuple[str, ...], list[str]]:
+    """The same for a machine that cannot mount: the home folder is where it is, volumes in it become links.
+
+    Returns what could not be done as well.
+    """
+
+    def moved(text: str) -> str:
+        return _HOME.sub(str(folder.home), text)
+
+    environment = {name: moved(value) for name, value in sandbox.environment.items()}
+    environment |= {"TMPDIR": str(folder.tmp)}
+    undone = []
+    for mount in sandbox.mounts:
+        if mount.target in (HOME, "/tmp", "/var/tmp", "/etc/hosts", TERMINATION_LOG, mount.source):
+            continue
+        if mount.target.startswith(HOME + "/"):
+            _link(folder.home / mount.target.removeprefix(HOME + "/"), Path(mount.source))
+        else:
+            undone.append(f"{mount.target} cannot be mounted without bubblewrap")
+    working_dir = moved(sandbox.working_dir)
+    if not Path(working_dir).is_dir():
+        working_dir = str(folder.home)
+    return replace(sandbox, environment=environment, working_dir=working_dir), tuple(map(moved, argv)), undone
+
+
+def limits_of(container: Mapping[str, Any]) -> Limits:
+    """The limits in the container's spec. Raises ValueError."""
+    limits = (container.get("resources") or {}).get("limits") or {}
+    memory, cpus = limits.get("memory"), limits.get("cpu")
+    return Limits(
+        memory_bytes=None if memory is None else int(parse_quantity(memory)),
+        cpus=None if cpus is None else float(parse_quantity(cpus)),
+    )
+
+
+def hosts_file(pod: Mapping[str, Any], pod_ip: str) -> str:
+    """The machine's own hosts and the pod's name, so that it finds itself."""
+    try:
+        machine = Path("/etc/hosts").read_text(errors="replace")
+    except OSError:
+        machine = "127.0.0.1 localhost\n"
+    return f"{machine.rstrip()}\n{pod_ip} {pod['metadata']['name']}\n"
+
+
+def _link(place: Path, source: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    elif place.is_dir():
+        shutil.rmtree(place)
+    place.symlink_to(source)

@@ -1,0 +1,87 @@
+"""Where the kubelet keeps what: its state folder, and what of the machine containers see or do not."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emulator.kubelet.names import log_folder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """The state folder, with paths of checked names only; and the machine's folders as containers see them.
+
+    *visible* folders are read-only for every container, *hidden* ones empty, *masked* files empty.
+    """
+
+    state: Path
+    visible: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+    masked: tuple[Path, ...] = ()
+    allowed_host_paths: tuple[Path, ...] = ()
+
+    @property
+    def pods(self) -> Path:
+        return self.state / "pods"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    def make(self) -> None:
+        """Make the state folder, which only its owner may enter."""
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.state.chmod(0o700)
+        self.pods.mkdir(exist_ok=True)
+        self.logs.mkdir(exist_ok=True)
+
+    def pod(self, pod: Mapping[str, Any]) -> Path:
+        return self.pods / str(pod["metadata"]["uid"])
+
+    def volume(self, pod: Mapping[str, Any], name: str) -> Path:
+        return self.pod(pod) / "volumes" / name
+
+    def container(self, pod: Mapping[str, Any], name: str) -> Path:
+        return self.pod(pod) / "containers" / name
+
+    def log(self, pod: Mapping[str, Any], container: str, restart: int) -> Path:
+        return self.logs / log_folder(pod) / container / f"{restart}.log"
+
+    def forget(self, pod: Mapping[str, Any]) -> None:
+        """Remove everything that is kept of a pod."""
+        remove_tree(self.pod(pod))
+        remove_tree(self.logs / log_folder(pod))
+
+    def forgotten(self, known: frozenset[str]) -> Iterator[Path]:
+        """The folders of pods whose uid is not among *known*."""
+        for folder in self.pods.iterdir():
+            if folder.name not in known:
+                yield folder
+        for folder in self.logs.iterdir():
+            if folder.name.rpartition("_")[2] not in known:
+                yield folder
+
+
+def hidden_folders(state: Path, home: Path) -> tuple[Path, ...]:
+    """What no container may see: the folder of the whole stack's state, and the home of whoever runs it."""
+    folders = [state]
+    if state.parent != Path(state.anchor):
+        folders.append(state.parent)
+    if home.is_dir() and home != Path(home.anchor):
+        folders.append(home)
+    return tuple(folders)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder that strangers wrote into, also where they took away our permission to."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        return
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir() and not path.is_symlink():
+            path.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,243 @@
+"""One pod on this node, from its first container to its last trace."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emulator.kubelet.addresses import NoAddress
+from emulator.kubelet.container import Container, Surroundings
+from emulator.kubelet.environment import Downward, Source, Sources
+from emulator.kubelet.logs import LogWriter
+from emulator.kubelet.names import UnsafeName, check_pod
+from emulator.kubelet.reporter import Reporter
+from emulator.kubelet.services import Services, Stopped, unless_stopped
+from emulator.kubelet.sources import fetch_sources
+from emulator.kubelet.states import ContainerRecord, PodRecord, Waiting
+from emulator.kubelet.status import parse_timestamp, records_of
+from emulator.kubelet.volumes import Volume, VolumeError, make_volume, volume_references
+
+log = logging.getLogger(__name__)
+
+FINISHED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class LogPlace:
+    """Where a log is, and who still writes it."""
+
+    path: Path
+    writer: LogWriter | None
+
+
+class Pod:
+    """A pod that this node runs until it is deleted. `manifest` is the newest that the API server told."""
+
+    def __init__(self, manifest: dict[str, Any], services: Services) -> None:
+        self.manifest = manifest
+        self._services = services
+        self._stop = asyncio.Event()
+        self._deleted = asyncio.Event()
+        self._containers: dict[str, Container] = {}
+        self._records = records_of(manifest, now=services.now())
+        self._volumes: dict[str, Volume] = {}
+        self._pod_ip = ""
+        self._failure: tuple[str, str] | None = None
+        self._ending = False
+        self._killers: list[asyncio.TimerHandle] = []
+        started = (manifest.get("status") or {}).get("startTime")
+        self._started_at = parse_timestamp(started) if started else services.now()
+        self._reporter = Reporter(services, self.manifest_now, self.record)
+
+    async def run(self) -> None:
+        """Live until the pod is deleted, and take it away: from this machine, then from the API server."""
+        reporting = asyncio.ensure_future(self._reporter.run())
+        try:
+            if (self.manifest.get("status") or {}).get("phase") not in FINISHED:
+                await self._live()
+            await self._deleted.wait()
+            await self._reporter.finish()
+        finally:
+            for timer in self._killers:
+                timer.cancel()
+            reporting.cancel()
+            await asyncio.gather(reporting, return_exceptions=True)
+
+    def update(self, manifest: dict[str, Any]) -> None:
+        """Learn what the API server says now; a deletion begins the end."""
+        self.manifest = manifest
+        if "deletionTimestamp" in manifest["metadata"]:
+            self.end(grace_s=manifest["metadata"].get("deletionGracePeriodSeconds") or 0)
+
+    def end(self, *, grace_s: float) -> None:
+        """Ask everything to end, and kill what is left after *grace_s*; a later call can only shorten that."""
+        self._ending = True
+        self._deleted.set()
+        self._halt(grace_s=grace_s)
+
+    def abandon(self, *, grace_s: float) -> None:
+        """The same for a pod whose status is nobody's business any more."""
+        self._reporter.close()
+        self.end(grace_s=grace_s)
+
+    def log(self, container: str, *, previous: bool) -> LogPlace | None:
+        """Where the log of the newest run is, or of the one before it; None when there is none."""
+        known = self._containers.get(container)
+        number = known.number if known else self._number(container)
+        number -= 1 if previous else 0
+        path = self._services.layout.log(self.manifest, container, max(number, 0))
+        if number < 0 or not path.exists():
+            return None
+        return LogPlace(path, known.writer if known and not previous else None)
+
+    def manifest_now(self) -> dict[str, Any]:
+        return self.manifest
+
+    def record(self) -> PodRecord:
+        """How the pod is now."""
+        init, containers = (tuple(map(self._record, group)) for group in self._records)
+        return PodRecord(
+            init=init,
+            containers=containers,
+            host_ip=self._services.host_ip,
+            pod_ip=self._pod_ip,
+            started_at=self._started_at,
+            failure=self._failure,
+            ending=self._ending,
+        )
+
+    def _record(self, first: ContainerRecord) -> ContainerRecord:
+        known = self._containers.get(first.name)
+        return known.record if known else first
+
+    def _number(self, container: str) -> int:
+        return next((each.restarts for group in self._records for each in group if each.name == container), -1)
+
+    async def _live(self) -> None:
+        try:
+            check_pod(self.manifest)
+        except UnsafeName as error:
+            self._fail("InvalidPod", str(error))
+            return
+        deadline = self._deadline()
+        try:
+            self._pod_ip = self._services.addresses.of(self.manifest["metadata"]["uid"])
+            self._reporter.changed()
+            await self._mount()
+            await self._run_containers()
+        except NoAddress as error:
+            self._fail("OutOfAddresses", str(error))
+        except Stopped:
+            log.debug("pod %s stopped", self.manifest["metadata"]["name"])
+        except Exception as error:
+            # A spec that neither the API server nor we understand ends its pod, not the kubelet.
+            log.exception("pod %s cannot be run", self.manifest["metadata"]["name"])
+            self._kill()
+            self._fail("InvalidPod", f"{type(error).__name__}: {error}")
+        finally:
+            if deadline:
+                deadline.cancel()
+            self._reporter.changed()
+
+    async def _run_containers(self) -> None:
+        spec = self.manifest["spec"]
+        for each in spec.get("initContainers") or ():
+            ended = await self._container(each, is_init=True).live()
+            if not ended.succeeded:
+                return
+        self._initialized()
+        containers = [self._container(each, is_init=False) for each in spec["containers"]]
+        ends = await asyncio.gather(*(each.live() for each in containers), return_exceptions=True)
+        for end in ends:
+            if isinstance(end, BaseException):
+                raise end
+
+    def _initialized(self) -> None:
+        init, containers = self._records
+        waiting = Waiting("ContainerCreating")
+        pending = (isinstance(each.state, Waiting) and each.last is None for each in containers)
+        self._records = (
+            init,
+            tuple(
+                ContainerRecord(name=each.name, image=each.image, state=waiting) if is_pending else each
+                for each, is_pending in zip(containers, pending, strict=True)
+            ),
+        )
+        self._reporter.changed()
+
+    def _container(self, spec: Mapping[str, Any], *, is_init: bool) -> Container:
+        around = Surroundings(
+            pod=self.manifest,
+            volumes=self._volumes,
+            pod_ip=self._pod_ip,
+            is_init=is_init,
+            stop=self._stop,
+            fetch=self._fetch,
+            changed=self._reporter.changed,
+        )
+        first = next(each for group in self._records for each in group if each.name == spec["name"])
+        container = Container(spec, first, around, self._services)
+        self._containers[spec["name"]] = container
+        return container
+
+    async def _mount(self) -> None:
+        for volume in self.manifest["spec"].get("volumes") or ():
+            while volume["name"] not in self._volumes:
+                try:
+                    self._volumes[volume["name"]] = await self._made(volume)
+                except (VolumeError, ValueError, OSError) as error:
+                    message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
+                    self._services.events.tell(self.manifest, "Warning", "FailedMount", message)
+                    await unless_stopped(self._stop, asyncio.sleep(self._services.timing.retry_s))
+
+    async def _made(self, volume: Mapping[str, Any]) -> Volume:
+        sources = await unless_stopped(self._stop, self._fetch(volume_references(volume)))
+        services = self._services
+        downward = Downward(
+            pod=self.manifest, pod_ip=self._pod_ip, host_ip=services.host_ip, allocatable=services.allocatable
+        )
+        folder = services.layout.volume(self.manifest, volume["name"])
+        allowed = services.layout.allowed_host_paths
+        made = await asyncio.to_thread(
+            make_volume, volume, folder=folder, sources=sources, downward=downward, allowed=allowed
+        )
+        if made.note:
+            services.events.tell(self.manifest, "Warning", "FailedMount", made.note)
+        return made
+
+    async def _fetch(self, wanted: Iterable[Source]) -> Sources:
+        services, namespace = self._services, self.manifest["metadata"]["namespace"]
+        return await fetch_sources(services.api, namespace, wanted, retry_s=services.timing.retry_s)
+
+    def _deadline(self) -> asyncio.TimerHandle | None:
+        seconds = self.manifest["spec"].get("activeDeadlineSeconds")
+        if not seconds:
+            return None
+        left = seconds - (self._services.now() - self._started_at).total_seconds()
+        return asyncio.get_running_loop().call_later(max(0, left), self._too_long)
+
+    def _too_long(self) -> None:
+        message = "Pod was active on the node longer than the specified deadline"
+        self._fail("DeadlineExceeded", message)
+        self._halt(grace_s=self.manifest["spec"].get("terminationGracePeriodSeconds") or 0)
+
+    def _fail(self, reason: str, message: str) -> None:
+        self._failure = (reason, message)
+        self._services.events.tell(self.manifest, "Warning", reason, message)
+        self._reporter.changed()
+
+    def _halt(self, *, grace_s: float) -> None:
+        first, loop = not self._stop.is_set(), asyncio.get_running_loop()
+        self._stop.set()
+        self._killers.append(loop.call_later(grace_s, self._kill))
+        for container in self._containers.values() if first else ():
+            container.stop()
+
+    def _kill(self) -> None:
+        for container in self._containers.values():
+            if container.process:
+                container.process.kill()

@@ -1,0 +1,230 @@
+"""Containers as processes: started in a sandbox, ended as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from emulator.kubelet.cgroups import Cgroup
+from emulator.kubelet.names import check_text
+from emulator.kubelet.sandbox import Machine, Sandbox, bubblewrap_options
+from emulator.kubelet.spawning import CLEAN, Launch, Spawned, StartError, passed, spawn
+
+SHIM = Path(__file__).with_name("shim.py")
+_POLL_S = 0.004
+_POLLS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    code: int
+    out_of_memory: bool = False
+
+
+class Runtime(Protocol):
+    """How containers are shut in. `isolated` tells whether mounts and hidden folders have an effect."""
+
+    isolated: bool
+
+    async def start(self, launch: Launch) -> ContainerProcess:
+        """Start the command and return when it runs. Raises StartError."""
+        ...
+
+    async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
+        """Run *command* beside the process, in the same container, and return its exit code. Raises StartError."""
+        ...
+
+
+class Bubblewrap:
+    """Every container in namespaces of its own, which end with their first process and with this one."""
+
+    isolated = True
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+
+    async def start(self, launch: Launch) -> ContainerProcess:
+        options = bubblewrap_options(launch.sandbox, Machine())
+        # The options end at NULs: with one inside, a value would become options of its own.
+        text = "\0".join(check_text("an option of the sandbox", each) for each in options)
+        with passed(text.encode(errors="surrogateescape")) as fd:
+            spawned = await spawn(
+                lambda status: (self._program, "--args", str(fd), "--json-status-fd", str(status), "--", *launch.argv),
+                launch,
+                fd,
+            )
+        root = (await spawned.told()).get("child-pid")
+        if root is None:
+            raise StartError(await spawned.failure())
+        process = ContainerProcess(spawned, cgroup=launch.cgroup, root=root)
+        main = await _executed(root, spawned)
+        if spawned.ended and "exit-code" not in await spawned.told():
+            await process.wait()
+            raise StartError(await spawned.failure())
+        process.main = main or root
+        return process
+
+    async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
+        # Who enters namespaces as root is root with all its powers there, until they are dropped.
+        enter = ["nsenter", "--target", str(process.main), "--mount", "--uts", "--ipc", "--pid", "--wd=/"]
+        enter += ["--user", "--preserve-credentials"] if os.getuid() else []
+        powerless = () if os.getuid() else ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
+        return await _execute((*enter, *powerless, *_with(launch.sandbox.environment), *command), cwd="/")
+
+
+class Bare:
+    """Every container below a small process that takes all its descendants down; nothing is hidden from it."""
+
+    isolated = False
+
+    async def start(self, launch: Launch) -> ContainerProcess:
+        sandbox = launch.sandbox
+        spec = {"argv": launch.argv, "environment": dict(sandbox.environment), "cwd": sandbox.working_dir}
+        shim = (sys.executable, "-I", "-S", str(SHIM), str(os.getpid()))
+        with passed(json.dumps(spec).encode()) as fd:
+            spawned = await spawn(lambda status: (*shim, str(status), str(fd)), launch, fd)
+        told = await spawned.told()
+        if "child-pid" not in told:
+            raise StartError(told.get("error") or await spawned.failure())
+        return ContainerProcess(spawned, cgroup=launch.cgroup, root=None)
+
+    async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
+        return await _execute((*_with(launch.sandbox.environment), *command), cwd=launch.sandbox.working_dir)
+
+
+def _with(environment: Mapping[str, str]) -> tuple[str, ...]:
+    return ("/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()))
+
+
+async def _execute(argv: Sequence[str], *, cwd: str) -> int:
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=CLEAN,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise StartError(str(error)) from error
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def find_runtime() -> Bubblewrap | None:
+    """Return the runtime that isolates containers; None where this machine does not let it run."""
+    program = shutil.which("bwrap")
+    if program is None:
+        return None
+    sandbox = Sandbox(hostname="test", working_dir="/", environment=CLEAN, mounts=())
+    options = bubblewrap_options(sandbox, Machine())
+    try:
+        tried = subprocess.run([program, *options, "--", "true"], env=CLEAN, capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return Bubblewrap(program) if tried.returncode == 0 else None
+
+
+class ContainerProcess:
+    """A container that runs. *root* is the process that all others of it end with, if that is not the outermost."""
+
+    def __init__(self, spawned: Spawned, *, cgroup: Cgroup | None, root: int | None) -> None:
+        self.main = spawned.outer.pid
+        self._spawned = spawned
+        self._cgroup = cgroup
+        self._root = _pidfd(root)
+
+    async def wait(self) -> Exit:
+        """Return when nothing of the container is left and all it said is in the log."""
+        code = await self._spawned.outer.wait()
+        if self._root is not None:
+            await _readable(self._root)
+            os.close(self._root)
+            self._root = None
+        await self._spawned.finish()
+        code = code if code >= 0 else 128 - code
+        killed = code == 128 + signal.SIGKILL and self._cgroup is not None and self._cgroup.oom_kills() > 0
+        return Exit(code, out_of_memory=killed)
+
+    def terminate(self) -> None:
+        """Ask the command to end."""
+        if self._spawned.outer.returncode is None:
+            _send(self.main, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End everything of the container now."""
+        if self._root is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._root, signal.SIGKILL)
+        elif self._spawned.outer.returncode is None:
+            _send(self._spawned.outer.pid, signal.SIGHUP)
+
+
+async def _executed(root: int, spawned: Spawned) -> int | None:
+    """The command's process, the first child of *root*, once it is no longer bubblewrap itself.
+
+    After a while it is taken for the command even so: that may be called bwrap, too.
+    """
+    child = None
+    for _ in range(_POLLS):
+        if spawned.ended:
+            break
+        child = next(iter(_children(root)), None)
+        if child is not None and _name(child) != "bwrap":
+            break
+        await asyncio.sleep(_POLL_S)
+    return child
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return "bwrap"
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _pidfd(pid: int | None) -> int | None:
+    if pid is None:
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+async def _readable(fd: int) -> None:
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(fd)
+
+
+def _send(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)

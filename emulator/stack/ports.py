@@ -1,0 +1,94 @@
+"""Which port each part listens on: the one that was asked for, else the one of last time, else a free one."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from emulator.stack.parts import StackFailed
+from emulator.stack.state import StateFolder
+
+HOST = "127.0.0.1"
+# Below the ports that the kernel gives to outgoing connections, so that none of those can take a part's port while the
+# part is being started again.
+FREE_PORTS = range(20_000, 30_000)
+
+
+@dataclass(frozen=True, slots=True)
+class PortName:
+    """A port of the stack, the variable that sets it, and its default (0: any free one)."""
+
+    name: str
+    setting: str
+    default: int = 0
+
+
+PORTS = (
+    PortName("public", "BINDERLESS_PORT", 8585),
+    PortName("hub", "BINDERLESS_HUB_PORT"),
+    PortName("hub_api", "BINDERLESS_HUB_API_PORT"),
+    PortName("proxy_api", "BINDERLESS_PROXY_API_PORT"),
+    PortName("kube", "BINDERLESS_KUBE_PORT"),
+    PortName("kube_tls", "BINDERLESS_KUBE_TLS_PORT"),
+    PortName("kubelet", "BINDERLESS_KUBELET_PORT"),
+    PortName("pubsub", "BINDERLESS_PUBSUB_PORT"),
+    PortName("registry", "BINDERLESS_REGISTRY_PORT"),
+    PortName("cloud", "BINDERLESS_CLOUD_PORT"),
+    PortName("run_admin", "BINDERLESS_RUN_ADMIN_PORT"),
+    PortName("on_build_complete", "BINDERLESS_ON_BUILD_COMPLETE_PORT"),
+    PortName("cull", "BINDERLESS_CULL_PORT"),
+)
+
+
+def choose(state: StateFolder, environ: Mapping[str, str], dice: random.Random) -> dict[str, int]:
+    """A port for every name, remembered in the state. Raises StackFailed for a wished port that is taken."""
+    before = _remembered(state)
+    ports: dict[str, int] = {}
+    for port in PORTS:
+        wished = _wished(port, environ)
+        if wished and not is_free(wished):
+            raise StackFailed(
+                f"Port {wished} on {HOST} is taken by another process. Stop that, or choose another port with "
+                f"{port.setting}, for example: {port.setting}={wished + 1} make up"
+            )
+        ports[port.name] = wished or _free(before.get(port.name, 0), {*ports.values()}, dice)
+    state.write("ports.json", json.dumps(ports, indent=1))
+    return ports
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As servers do: connections of the last server that are still closing are no hindrance.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _wished(port: PortName, environ: Mapping[str, str]) -> int:
+    text = environ.get(port.setting, "") or str(port.default)
+    if not text.isdecimal() or int(text) > 65_535:
+        raise StackFailed(f"{port.setting} must be a port number, not {text!r}.")
+    return int(text)
+
+
+def _free(last: int, used: set[int], dice: random.Random) -> int:
+    if last and last not in used and is_free(last):
+        return last
+    for candidate in dice.sample(FREE_PORTS, k=500):
+        if candidate not in used and is_free(candidate):
+            return candidate
+    raise StackFailed(f"No free port between {FREE_PORTS.start} and {FREE_PORTS.stop}.")
+
+
+def _remembered(state: StateFolder) -> dict[str, int]:
+    try:
+        content = json.loads((state.path / "ports.json").read_text())
+        return {str(name): int(port) for name, port in content.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

@@ -1,0 +1,212 @@
+"""Looking images up: names, credentials, and registries that behave in their own ways."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from typing import Any
+
+import pytest
+
+from functions.adapters.http import ONCE, HttpClient
+from functions.adapters.registry import ImageName, OCIRegistry, parse_image
+from functions.core.errors import RateLimited, UpstreamError
+from functions.core.ports import ImageFound, ImageMissing
+from tests.fakes.web import Reply, Web, web_server
+
+DIGEST = "sha256:" + "0" * 64
+BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
+IMAGE = "r.example.org/team/name:1"
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    with web_server() as web:
+        yield web
+
+
+def registry_at(web: Web, **options: Any) -> OCIRegistry:
+    return OCIRegistry(HttpClient("The registry", web.url, retry=ONCE), **options)
+
+
+def answers(*statuses: int, headers: dict[str, str] | None = None, body: bytes = b"") -> Callable[[Reply], None]:
+    """One status a request, the last one for ever."""
+    left = list(statuses)
+
+    def answer(reply: Reply) -> None:
+        reply.send(left.pop(0) if len(left) > 1 else left[0], body, headers)
+
+    return answer
+
+
+class TokenRegistry:
+    """Asks for a bearer token, gives them out, and accepts the latest one."""
+
+    def __init__(self, web: Web, *, life_s: int = 300, credentials: str = BASIC) -> None:
+        self.given = 0
+        self.life_s, self.credentials, self.url = life_s, credentials, web.url
+
+    def __call__(self, reply: Reply) -> None:
+        if reply.path.startswith("/token"):
+            if reply.headers.get("Authorization", "") != self.credentials:
+                return reply.send(401)
+            self.given += 1
+            body = {"token": f"t{self.given}", "expires_in": self.life_s}
+            return reply.send(200, json.dumps(body).encode())
+        if reply.headers.get("Authorization") == f"Bearer t{self.given}":
+            return reply.send(200, headers={"Docker-Content-Digest": DIGEST})
+        scope = "repository:team/name:pull"
+        challenge = f'Bearer realm="{self.url}/token",service="r.example.org",scope="{scope}"'
+        return reply.send(401, headers={"WWW-Authenticate": challenge})
+
+
+@pytest.mark.parametrize(
+    ("image", "name"),
+    [
+        ("127.0.0.1:5000/a/b:1", ("127.0.0.1:5000", "a/b", "1")),
+        ("r.example.org/a:1", ("r.example.org", "a", "1")),
+        ("localhost/a:1", ("localhost", "a", "1")),
+        ("team/a:1", ("", "team/a", "1")),
+        ("a:1", ("", "a", "1")),
+        ("r.example.org:5000/a", ("r.example.org:5000", "a", "latest")),
+        (f"r.example.org/a:1@{DIGEST}", ("r.example.org", "a", DIGEST)),
+    ],
+)
+def test_an_image_name_is_split(image: str, name: tuple[str, str, str]) -> None:
+    assert parse_image(image) == ImageName(*name)
+
+
+def test_any_kind_of_manifest_is_asked_for_without_getting_it(web: Web) -> None:
+    web.answer = answers(200, headers={"Docker-Content-Digest": DIGEST})
+    assert registry_at(web).find(IMAGE) == ImageFound(DIGEST)
+    (seen,) = web.seen
+    assert (seen.method, seen.path) == ("HEAD", "/v2/team/name/manifests/1")
+    assert seen.headers["accept"].split(", ") == [
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "header"), [({}, None), ({"username": "me", "password": "secret"}, BASIC)], ids=["anonymous", "basic"]
+)
+def test_credentials_are_sent_if_there_are_any(web: Web, options: dict[str, str], header: str | None) -> None:
+    web.answer = answers(404)
+    assert registry_at(web, **options).find(IMAGE) == ImageMissing()
+    assert web.seen[0].headers.get("authorization") == header
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "r.example.org/../x:1",
+        "r.example.org/a b:1",
+        "r.example.org/a:1/../x",
+        "r.example.org/a?b:1",
+        "r.example.org/",
+        "",
+    ],
+)
+def test_a_name_that_is_a_path_is_a_mistake(web: Web, image: str) -> None:
+    with pytest.raises(ValueError, match="no image is called"):
+        registry_at(web).find(image)
+    assert web.seen == []
+
+
+@pytest.mark.parametrize("header", [{}, {"Docker-Content-Digest": "sha256:nonsense"}], ids=["none", "bad"])
+def test_a_digest_that_is_not_told_is_computed(web: Web, header: dict[str, str]) -> None:
+    web.answer = answers(200, headers=header, body=b"manifest")
+    assert registry_at(web).find(IMAGE) == ImageFound("sha256:" + sha256(b"manifest").hexdigest())
+
+
+def test_a_token_is_fetched_where_the_registry_says_and_kept(web: Web) -> None:
+    registry = registry_at(web, username="me", password="secret")
+    web.answer = TokenRegistry(web)
+    assert registry.find(IMAGE) == registry.find(IMAGE) == ImageFound(DIGEST)
+    assert web.answer.given == 1
+    asked = "/token?scope=repository%3Ateam%2Fname%3Apull&service=r.example.org"
+    assert [seen.path for seen in web.seen if seen.path.startswith("/token")] == [asked]
+
+
+def test_a_token_is_fetched_without_credentials_too(web: Web) -> None:
+    web.answer = TokenRegistry(web, credentials="")
+    assert registry_at(web).find(IMAGE) == ImageFound(DIGEST)
+
+
+def test_a_token_that_has_ended_is_not_used(web: Web) -> None:
+    now = [1000.0]
+    registry = registry_at(web, username="me", password="secret", clock=lambda: now[0])
+    web.answer = TokenRegistry(web, life_s=60)
+    registry.find(IMAGE)
+    now[0] += 51
+    registry.find(IMAGE)
+    assert web.answer.given == 2
+
+
+def test_a_token_that_is_refused_is_replaced(web: Web) -> None:
+    registry = registry_at(web, username="me", password="secret")
+    web.answer = TokenRegistry(web)
+    registry.find(IMAGE)
+    web.answer.given += 1
+    assert registry.find(IMAGE) == ImageFound(DIGEST)
+
+
+def test_credentials_that_are_refused_are_an_error(web: Web) -> None:
+    web.answer = answers(401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+    with pytest.raises(UpstreamError, match="does not accept our credentials"):
+        registry_at(web, username="me", password="wrong").find(IMAGE)
+
+
+def test_a_registry_without_tokens_for_us_is_an_error(web: Web) -> None:
+    web.answer = TokenRegistry(web)
+    with pytest.raises(UpstreamError, match="does not accept our credentials"):
+        registry_at(web, username="me", password="wrong").find(IMAGE)
+
+
+def test_401_means_missing_where_that_is_configured(web: Web) -> None:
+    web.answer = answers(401)
+    assert registry_at(web, missing_on_401=True).find(IMAGE) == ImageMissing()
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        "Bearer",
+        'Bearer realm="file:///etc/passwd"',
+        'Bearer service="x"',
+        "Bearer realm=",
+        'Digest realm="http://x"',
+        "'",
+    ],
+)
+def test_a_challenge_that_makes_no_sense_is_not_followed(web: Web, challenge: str) -> None:
+    web.answer = answers(401, headers={"WWW-Authenticate": challenge})
+    with pytest.raises(UpstreamError):
+        registry_at(web).find(IMAGE)
+    assert len(web.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'{"token": null}', b'{"token": 1}', b'{"token": "a\\nb"}', b'{"token": "a", "expires_in": "soon"}'],
+)
+def test_an_answer_that_is_no_token_is_an_error(web: Web, body: bytes) -> None:
+    challenge = {"WWW-Authenticate": f'Bearer realm="{web.url}/token"'}
+
+    def answer(reply: Reply) -> None:
+        reply.send(200, body) if reply.path.startswith("/token") else reply.send(401, headers=challenge)
+
+    web.answer = answer
+    with pytest.raises(UpstreamError):
+        registry_at(web).find(IMAGE)
+
+
+@pytest.mark.parametrize(("status", "error"), [(500, UpstreamError), (403, UpstreamError), (429, RateLimited)])
+def test_a_registry_that_cannot_tell_is_an_error(web: Web, status: int, error: type[Exception]) -> None:
+    web.answer = answers(status)
+    with pytest.raises(error):
+        registry_at(web).find(IMAGE)

@@ -1,0 +1,79 @@
+"""Services that contracts are tried on."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from functions.adapters.http import ONCE, HttpClient, Retry
+from functions.adapters.jupyterhub import JupyterHub
+from tests.contract.cloud import Cloud
+from tests.contract.cluster import Cluster
+
+HUB_CONFIG = Path(__file__).with_name("jupyterhub_config.py")
+
+
+@pytest.fixture(scope="session")
+def jupyterhub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterHub]:
+    """A real JupyterHub, started once for all tests that need one."""
+    folder = tmp_path_factory.mktemp("jupyterhub")
+    url, token = f"http://127.0.0.1:{_free_port()}", secrets.token_hex(16)
+    environ = {**os.environ, "TEST_HUB_URL": url, "TEST_HUB_TOKEN": token}
+    client = HttpClient("JupyterHub", f"{url}/hub/api", headers={"Authorization": f"token {token}"}, retry=ONCE)
+    hub = JupyterHub(client, url="https://hub.example.org/base/", quiet_s=0.2)
+    with (folder / "log").open("wb") as log:
+        command = [sys.executable, "-m", "jupyterhub", "-f", str(HUB_CONFIG)]
+        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + 60
+            while not hub.healthy():
+                alive = process.poll() is None and time.monotonic() < deadline
+                assert alive, (folder / "log").read_text()
+                time.sleep(0.05)
+            yield hub
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The Kubernetes API, started once for all tests that need it."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), _free_port())
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """The emulated cloud services, started once for all tests that need one."""
+    folder = tmp_path_factory.mktemp("cloud")
+    cloud = Cloud(pubsub_port=_free_port(), registry_port=_free_port(), http_port=_free_port())
+    cloud.write_credentials(folder / "credentials.json")
+    ports = ("--pubsub-port", cloud.pubsub_port, "--registry-port", cloud.registry_port, "--http-port", cloud.http_port)
+    command = [sys.executable, "-m", "emulator.cloud", *map(str, ports), "--state", str(folder)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen([*command, "--credentials", str(folder / "credentials.json")], stderr=log)
+        client = HttpClient("The cloud", cloud.http_url, retry=Retry(attempts=100, longest_s=0.1))
+        try:
+            client.request("GET", "healthz")
+            yield cloud
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,54 @@
+"""One stack for all end-to-end tests, started and stopped by the commands a user would type."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stack import ROOT, Stack
+
+UP_S = 120
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of its own; KUBECONFIG and other settings of the shell do not reach it."""
+    state = tmp_path_factory.mktemp("stack") / "state"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "BINDERLESS_STATE": str(state), "BINDERLESS_PORT": str(port)}
+    up = [sys.executable, "-m", "emulator", "up", "--detach"]
+    started = subprocess.run(
+        up, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=UP_S
+    )
+    assert started.returncode == 0, started.stdout
+    yield Stack(state, f"http://127.0.0.1:{port}")
+    down = [sys.executable, "-m", "emulator", "down"]
+    subprocess.run(down, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True, timeout=60)
+
+
+@pytest.fixture
+def make_repository(stack: Stack, tmp_path: Path) -> MakeRepository:
+    """Publishes a small repository under a name; returns its address."""
+    return MakeRepository(stack, tmp_path)
+
+
+class MakeRepository:
+    """Repositories for one test. A name of its own makes an image of its own."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self._stack, self._folder = stack, folder
+
+    def __call__(self, name: str, **files: str) -> str:
+        folder = self._folder / name
+        folder.mkdir()
+        for file, text in (files or {"README.md": f"# {name}\n"}).items():
+            (folder / file).write_text(text)
+        return self._stack.publish(folder, name)

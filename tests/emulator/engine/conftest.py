@@ -1,0 +1,100 @@
+"""Real builds: the command that a build job runs, against a registry of the test."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from emulator.examples import make_repository
+from emulator.images import PulledImage, pull
+from tests.fakes.oci_registry import CREDENTIALS, OciRegistry
+
+with warnings.catch_warnings():
+    # repo2docker imports its logging library by an old name.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import repo2docker.app  # noqa: F401
+
+
+@dataclass(frozen=True)
+class Build:
+    """How a build ended: its exit code, and its log as (phase, message)."""
+
+    image: str
+    exit_code: int
+    log: tuple[tuple[str | None, str], ...]
+
+    def messages(self, phase: str) -> list[str]:
+        return [message.strip() for found, message in self.log if found == phase]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where builds push to, and where a kubelet would restore what they made."""
+
+    registry: OciRegistry
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "kubelet"
+
+    def build(self, name: str, files: dict[str, str]) -> Build:
+        """Run repo2docker for a repository with these files."""
+        source = self.folder / "sources" / name
+        for path, content in files.items():
+            (source / path).parent.mkdir(parents=True, exist_ok=True)
+            (source / path).write_text(content)
+        sha = make_repository(source, self.folder / "repositories" / name)
+        image = f"{self.registry.address}/binder/{name}:{sha}"
+        options = [
+            "--engine",
+            "process",
+            "--json-logs",
+            "--config=/nonexistent",
+            "--no-run",
+            "--push",
+            "--image",
+            image,
+        ]
+        user = ["--ref", sha, "--user-name", "jovyan", "--user-id", "1000"]
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("jupyter-repo2docker")), *options, *user, "--"]
+            + [f"file://{self.folder}/repositories/{name}"],
+            env=self._environment(),
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        return Build(image, done.returncode, tuple((line.get("phase"), line["message"]) for line in lines))
+
+    def pull(self, image: str) -> PulledImage:
+        address = self.registry.address
+        return asyncio.run(pull(image, registry=address, credentials=CREDENTIALS, root=self.root))
+
+    def _environment(self) -> dict[str, str]:
+        user, password = CREDENTIALS.split(":")
+        login = {"registry": self.registry.address, "username": user, "password": password}
+        return {
+            "UV_CACHE_DIR": str(Path.home() / ".cache" / "uv"),
+            **os.environ,
+            "BINDERLESS_ENVIRONMENTS": str(self.root / "environments"),
+            "CONTAINER_ENGINE_REGISTRY_CREDENTIALS": json.dumps(login),
+        }
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with OciRegistry() as registry:
+        yield Workshop(registry, tmp_path_factory.mktemp("workshop"))

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from emulator.engine.confinement import available, confined
+from emulator.engine.installer import Installer
+
+TAKE = """
+import os
+from emulator.engine.secrets import take
+import subprocess
+taken = take("SECRET", os.environ)
+seen = open("/proc/self/environ", "rb").read() if os.geteuid() == 0 else b""
+inherited = subprocess.run(["env"], capture_output=True).stdout
+print(taken == "hunter2", b"hunter2" in seen, b"hunter2" in inherited, take("SECRET", os.environ) == "")
+"""
+
+
+def test_a_secret_that_was_taken_is_nowhere_in_the_environment() -> None:
+    environ = {"SECRET": "hunter2", "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", TAKE], env=environ, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "False", "True"]
+
+
+def installer(job: Path, *, confine: bool) -> Installer:
+    environ = {"PATH": os.environ["PATH"], "SECRET": "hunter2", "HTTPS_PROXY": "http://proxy", "UV_INDEX_URL": "u"}
+    return Installer(job=job, environ=environ, shared_cache=job / "shared", confine=confine)
+
+
+def test_a_build_script_sees_no_variable_but_how_to_reach_the_index(tmp_path: Path) -> None:
+    output = "".join(installer(tmp_path, confine=False).untrusted("env", folder=tmp_path))
+    assert "hunter2" not in output
+    assert "HTTPS_PROXY=http://proxy" in output and "UV_INDEX_URL=u" in output
+
+
+def test_packages_of_a_strangers_choice_do_not_pass_through_the_shared_cache(tmp_path: Path) -> None:
+    shared, own = f"UV_CACHE_DIR={tmp_path / 'shared'}\n", f"UV_CACHE_DIR={tmp_path / 'cache'}\n"
+    for confine in (True, False):
+        ran = installer(tmp_path, confine=confine)
+        assert (shared if confine else own) in list(ran.trusted("env"))
+    assert own in list(installer(tmp_path, confine=False).untrusted("env", folder=tmp_path))
+
+
+@pytest.mark.skipif(not available(), reason="bubblewrap does not work here")
+def test_a_confined_build_script_can_neither_write_elsewhere_nor_see_us(tmp_path: Path) -> None:
+    job, other = tmp_path / "job", tmp_path / "other"
+    job.mkdir()
+    other.mkdir()
+    script = f"touch {job}/mine {other}/yours; ls /proc; cat /proc/{os.getpid()}/comm"
+    done = subprocess.run(confined(["sh", "-c", script], writable=[job]), capture_output=True, text=True, check=False)
+    assert os.listdir(job) == ["mine"] and os.listdir(other) == []
+    assert "Read-only file system" in done.stderr and f"/proc/{os.getpid()}/comm" in done.stderr
