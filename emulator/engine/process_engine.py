@@ -84,9 +84,10 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
         return f"{self._credentials['username']}:{self._credentials['password']}"
 
     def _root(self) -> Path:
-        if root := os.environ.get(_ENVIRONMENTS):
-            return Path(root)
-        raise BuildFailed(f"{_ENVIRONMENTS} must name the folder where environments are restored.")
+        root = os.environ.get(_ENVIRONMENTS, "")
+        if not os.path.isabs(root):
+            raise BuildFailed(f"{_ENVIRONMENTS} must name the folder where environments are restored, from the root.")
+        return Path(root)
 
     def _installer(self, job: Path) -> Installer:
         confine = confinement.available()

@@ -52,7 +52,7 @@ class PulledImage:
 
 async def pull(reference: str, *, registry: str, credentials: str, root: Path) -> PulledImage:
     """Pull an image of the process runtime; what is here already is not fetched again. Raises ImageError."""
-    return await asyncio.to_thread(_pull, Reference.parse(reference), registry, credentials, root)
+    return await asyncio.to_thread(_pull, Reference.parse(reference), registry, credentials, root.absolute())
 
 
 def _pull(reference: Reference, registry: str, credentials: str, root: Path) -> PulledImage:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _owned(state: Path) -> Iterator[None]:
     """Hold the state folder: a second kubelet would take the first one's pods for leftovers."""
     state.mkdir(parents=True, exist_ok=True)
-    with (state / "lock").open("w") as lock:
+    with (state / "kubelet.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -59,7 +59,7 @@ class Cgroups:
         try:
             for parent in dict.fromkeys(self._parents.values()):
                 folder = parent / name
-                folder.mkdir(exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 folders.append(folder)
                 _limit(folder, limits)
         except OSError as error:

@@ -84,10 +84,10 @@ class LogWriter:
             self._file.close()
             self._changed.set()
 
-    async def changed(self) -> None:
-        """Return when something was written, or nothing will be any more."""
-        if not self.closed:
-            await self._changed.wait()
+    @property
+    def changed(self) -> asyncio.Event:
+        """Is set when something is written, or nothing will be any more."""
+        return self._changed
 
     def _append(self, stream: str, text: bytes, *, ends_line: bool) -> None:
         self.last_line = text
@@ -120,25 +120,35 @@ async def read_log(path: Path, options: LogOptions, writer: LogWriter | None = N
 
 
 async def _pieces(path: Path, options: LogOptions, writer: LogWriter | None) -> AsyncIterator[bytes]:
-    older = path.with_name(path.name + OLDER)
     with _Tail(path) as tail:
-        records: Iterable[Record] = _since(options.since, (*_whole(older), *tail.records()))
-        if options.tail_lines is not None:
-            records = _last_lines(records, options.tail_lines)
-        for piece in _joined(records, timestamps=options.timestamps):
+        records = [*_whole(path.with_name(path.name + OLDER)), *tail.records()]
+        async for piece in _shown(records, options, tail_lines=options.tail_lines):
             yield piece
-            await asyncio.sleep(0)
-        while options.follow and writer is not None:
-            closed = writer.closed
-            waiting = asyncio.ensure_future(writer.changed())
-            try:
-                for piece in _joined(_since(options.since, tail.records()), timestamps=options.timestamps):
-                    yield piece
-                if closed:
-                    return
-                await waiting
-            finally:
-                waiting.cancel()
+        if options.follow and writer is not None:
+            async for piece in _followed(tail, options, writer):
+                yield piece
+
+
+async def _followed(tail: _Tail, options: LogOptions, writer: LogWriter) -> AsyncIterator[bytes]:
+    while True:
+        # Both before reading: what is written while we read is not missed.
+        closed, changed = writer.closed, writer.changed
+        async for piece in _shown(tail.records(), options):
+            yield piece
+        if closed:
+            return
+        await changed.wait()
+
+
+async def _shown(
+    records: Iterable[Record], options: LogOptions, *, tail_lines: int | None = None
+) -> AsyncIterator[bytes]:
+    records = _since(options.since, records)
+    if tail_lines is not None:
+        records = _last_lines(records, tail_lines)
+    for piece in _joined(records, timestamps=options.timestamps):
+        yield piece
+        await asyncio.sleep(0)
 
 
 class _Tail:

@@ -21,6 +21,7 @@ from emulator.kubelet.sandbox import Machine, Sandbox, bubblewrap_options
 from emulator.kubelet.spawning import CLEAN, Launch, Spawned, StartError, passed, spawn
 
 SHIM = Path(__file__).with_name("shim.py")
+ENTER = Path(__file__).with_name("enter.py")
 _POLL_S = 0.004
 _POLLS = 500
 
@@ -75,11 +76,8 @@ class Bubblewrap:
         return process
 
     async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
-        # Who enters namespaces as root is root with all its powers there, until they are dropped.
-        enter = ["nsenter", "--target", str(process.main), "--mount", "--uts", "--ipc", "--pid", "--wd=/"]
-        enter += ["--user", "--preserve-credentials"] if os.getuid() else []
-        powerless = () if os.getuid() else ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
-        return await _execute((*enter, *powerless, *_with(launch.sandbox.environment), *command), cwd="/")
+        enter = (sys.executable, "-I", "-S", str(ENTER), str(process.main))
+        return await _execute((*enter, *_with(launch.sandbox.environment), *command), cwd="/")
 
 
 class Bare:

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from emulator.kubelet.names import within
+
 # Folders of the machine's root that a container gets empty or as its own.
 REPLACED = ("dev", "home", "proc", "run", "tmp")
 
@@ -126,7 +128,8 @@ def _layers(sandbox: Sandbox, tree: Tree) -> list[_Layer]:
     layers = {each.target: each for each in _root(tree)}
     asked: list[_Layer] = [_Empty("/home"), _Empty("/run")]
     asked += [_Empty(path) for path in sandbox.hidden if tree.kind(path) is Kind.FOLDER]
-    asked += [_Bound("/dev/null", path, True) for path in sandbox.masked if tree.kind(path) is Kind.FILE]
+    masked = [path for path in sandbox.masked if tree.kind(path) is Kind.FILE and not within(path, sandbox.hidden)]
+    asked += [_Bound("/dev/null", path, True) for path in masked]
     asked += [_Bound(m.source, m.target, m.read_only) for m in sandbox.mounts if not _is_in_dev(m.target)]
     for layer in sorted(asked, key=lambda each: _depth(each.target)):
         target = layer.target

@@ -1,3 +1,4 @@
+import { copySelected } from "./copy.js";
 import { badges, hasCredentials, launchLink, problemOf, providerOf, readAddress, specOf } from "./links.js";
 
 const { repoProviders, badgeBaseUrl, baseUrl } = window.pageConfig;
@@ -37,7 +38,6 @@ function showLinks() {
 
 function complain(sentence) {
   complaint.textContent = sentence;
-  complaint.hidden = !sentence;
   repo.setAttribute("aria-invalid", String(Boolean(sentence)));
 }
 
@@ -45,21 +45,7 @@ function show() {
   showFields();
   showLinks();
   // Nobody is told off in the middle of a word; but a password must not stay unnoticed.
-  if (!problem() || !complaint.hidden || hasCredentials(repo.value)) complain(problem());
-}
-
-async function copy(button) {
-  const field = byId(button.dataset.copy);
-  field.select();
-  // Browsers offer the clipboard only to pages on https or localhost; the older way works everywhere.
-  if (navigator.clipboard) await navigator.clipboard.writeText(field.value);
-  else document.execCommand("copy");
-  button.textContent = "Copied";
-  byId("said").textContent = "Copied";
-  setTimeout(() => {
-    button.textContent = "Copy";
-    byId("said").textContent = "";
-  }, 1500);
+  if (!problem() || complaint.textContent || hasCredentials(repo.value)) complain(problem());
 }
 
 // A pasted address says itself which kind of repository it is.
@@ -76,5 +62,11 @@ byId("link-form").addEventListener("submit", (event) => {
   if (problem()) repo.focus();
   else window.location.assign(link(new URL(baseUrl, window.location)));
 });
-for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", () => copy(button));
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", () => {
+    const field = byId(button.dataset.copy);
+    field.select();
+    copySelected(button, field.value);
+  });
+}
 show();

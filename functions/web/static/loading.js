@@ -1,5 +1,6 @@
+import { copySelected } from "./copy.js";
 import { serverAddress } from "./links.js";
-import { LogView } from "./log.js";
+import { LogView, plain } from "./log.js";
 
 const STEPS = ["waiting", "building", "launching", "ready"];
 const STEP_OF = {
@@ -7,7 +8,7 @@ const STEP_OF = {
   built: "launching", launching: "launching", ready: "ready",
 };
 const SAID = {
-  waiting: ["Waiting for the build to begin…", "This version of the repository has not been launched here before."],
+  waiting: ["Waiting for the build to begin…", "This version of the repository has not been built here yet."],
   building: ["Installing the repository's software…", "Done once for each version: some minutes now, seconds next time. You may leave and come back to this page."],
   launching: ["Starting your server…", "The software is installed; your own Jupyter server starts."],
   ready: ["Ready", "Taking you there."],
@@ -27,6 +28,7 @@ const page = byId("launch");
 const log = new LogView(byId("log"));
 const { provider, spec } = page.dataset;
 const title = document.title;
+const looking = byId("status").textContent;
 
 let launch = "";
 let reached = 0;
@@ -62,6 +64,7 @@ function enter(id) {
   reached = 0;
   if (history.state?.launch === id) began = history.state.began;
   else history.replaceState({ launch, began }, "");
+  showElapsed();
 }
 
 function hear(event, id) {
@@ -71,6 +74,8 @@ function hear(event, id) {
   if (event.message) log.write(event.message);
   if (phase === "failed") fail(event.message ?? "", event.status_code);
   else if (STEP_OF[phase]) showStep(STEP_OF[phase]);
+  // What the Hub says of the start, or why it has to wait.
+  if (["waiting", "launching"].includes(phase) && reached === STEPS.indexOf("launching")) byId("hint").textContent = plain(event.message ?? "");
   if (phase === "ready") finish(event);
 }
 
@@ -103,7 +108,7 @@ function end() {
 
 function follow() {
   source = new EventSource(`/build/${provider}/${spec}`);
-  source.onopen = () => launch && showStep(STEPS[reached]);
+  source.onopen = () => (launch ? showStep(STEPS[reached]) : say(looking));
   source.onmessage = (message) => hear(JSON.parse(message.data), message.lastEventId.split(".")[0]);
   source.onerror = lost;
 }
@@ -118,10 +123,9 @@ function lost() {
 }
 
 byId("retry").addEventListener("click", () => window.location.reload());
-byId("copy-log").addEventListener("click", () => {
+byId("copy-log").addEventListener("click", (click) => {
   getSelection().selectAllChildren(byId("log"));
-  document.execCommand("copy");
-  byId("copy-log").textContent = "Copied";
+  copySelected(click.target, byId("log").textContent);
 });
 
 // A page that the browser loads only in case somebody may want it must not start a server.

@@ -41,9 +41,9 @@ def test_paths_of_the_home_folder_are_moved(namespace: Namespace) -> None:
 def test_a_volume_below_the_home_folder_is_there_and_others_are_said_not_to_be(namespace: Namespace) -> None:
     namespace.create("configmaps", {"metadata": {"name": "c"}, "data": {"f": "hello\n"}})
     said = namespace.said(
-        "cat ~/work/f; ls /nowhere-else 2>&1",
+        "cat ~/data/f; ls /nowhere-else 2>&1",
         volumes=[{"name": "c", "configMap": {"name": "c"}}],
-        volumeMounts=[{"name": "c", "mountPath": "/home/jovyan/work"}, {"name": "c", "mountPath": "/nowhere-else"}],
+        volumeMounts=[{"name": "c", "mountPath": "/home/jovyan/data"}, {"name": "c", "mountPath": "/nowhere-else"}],
     )
     assert said.startswith("hello\nls: cannot access")
     assert namespace.event("FailedMount") == "/nowhere-else cannot be mounted without bubblewrap"

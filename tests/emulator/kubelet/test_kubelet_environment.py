@@ -58,13 +58,13 @@ def test_a_missing_config_map_is_waited_for(namespace: Namespace) -> None:
 def test_volumes_are_mounted_where_the_machine_has_no_folder(namespace: Namespace, bubblewrap: None) -> None:
     namespace.create("configmaps", {"metadata": {"name": "c"}, "data": {"f.txt": "hello"}})
     said = namespace.said(
-        "cat /c/f.txt /s.txt /etc/nowhere/f.txt /home/jovyan/work/f.txt; touch /e/x /c/x 2>&1; ls /e",
+        "cat /c/f.txt /s.txt /etc/nowhere/f.txt /home/jovyan/data/f.txt; touch /e/x /c/x 2>&1; ls /e",
         volumes=[{"name": "c", "configMap": {"name": "c"}}, {"name": "e", "emptyDir": {}}],
         volumeMounts=[
             {"name": "c", "mountPath": "/c"},
             {"name": "c", "mountPath": "/s.txt", "subPath": "f.txt"},
             {"name": "c", "mountPath": "/etc/nowhere"},
-            {"name": "c", "mountPath": "/home/jovyan/work"},
+            {"name": "c", "mountPath": "/home/jovyan/data"},
             {"name": "e", "mountPath": "/e"},
         ],
     )

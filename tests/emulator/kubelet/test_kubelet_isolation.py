@@ -70,6 +70,14 @@ def test_no_capability_is_left(namespace: Namespace) -> None:
     assert said.split() == ["CapPrm:", "0" * 16, "CapEff:", "0" * 16, "NoNewPrivs:", "1"]
 
 
+def test_a_probe_has_no_more_powers_than_its_container(namespace: Namespace) -> None:
+    """It is executed inside, and must not bring the kubelet's capabilities along."""
+    check = "grep -q 'CapEff:.0*$' /proc/self/status && test $(ls -d /proc/[0-9]* | wc -l) -lt 12"
+    probe = {"exec": {"command": ["sh", "-c", f"{check} && touch /home/jovyan/probed"]}, "periodSeconds": 1}
+    namespace.run("until test -e ~/probed; do sleep 0.05; done", readinessProbe=probe)
+    namespace.phase("Succeeded")
+
+
 def test_sockets_of_the_machine_are_hidden(namespace: Namespace) -> None:
     assert namespace.said("ls -A /run /var/run") == "/run:\n\n/var/run:\n"
 
@@ -123,16 +131,16 @@ def test_a_link_in_a_volume_leads_nowhere(namespace: Namespace) -> None:
 def test_a_link_in_the_home_folder_moves_no_mount(namespace: Namespace, cluster: Cluster, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()
-    (home / "work").symlink_to(f"/oldroot{tmp_path}/outside")
+    (home / "data").symlink_to(f"/oldroot{tmp_path}/outside")
     reference = f"{REGISTRY}/user/links:1"
     cluster.images.images[reference] = cluster.images.image(reference, home=home)
     said = namespace.said(
-        "touch work/new && ls -d work/new",
+        "touch data/new && ls -d data/new",
         image=reference,
         volumes=[{"name": "e", "emptyDir": {}}],
-        volumeMounts=[{"name": "e", "mountPath": "/home/jovyan/work/deep"}],
+        volumeMounts=[{"name": "e", "mountPath": "/home/jovyan/data/deep"}],
     )
-    assert said == "work/new\n"
+    assert said == "data/new\n"
     assert not (tmp_path / "outside").exists()
 
 

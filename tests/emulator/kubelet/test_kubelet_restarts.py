@@ -124,7 +124,8 @@ def kubelet_process(cluster: Cluster, tmp_path: Path, *flags: str) -> Iterator[s
         try:
             yield process
         finally:
-            process.kill()
+            process.terminate()
+            process.wait(15)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -137,12 +138,16 @@ def test_no_process_outlives_its_kubelet(
         # The image is remembered, so that the next kubelet needs no registry.
         namespace.said("true", name="first")
     with kubelet_process(cluster, tmp_path, *flags) as process:
-        namespace.run(f"(setsid {MARK} &) ; {MARK}")
+        uid = namespace.run(f"(setsid {MARK} &) ; {MARK}")["metadata"]["uid"]
         eventually(lambda: len(marked()) == 2)
         process.send_signal(number)
         process.wait(10)
         eventually(lambda: not marked())
     assert namespace.pod()["status"]["phase"] == "Running"
+    namespace.delete(grace_s=0)
+    with cluster.kubelet():
+        # What the killed one left is removed by the next.
+        assert not (cluster.state / "pods" / uid).exists()
 
 
 def test_the_endpoint_asks_for_the_token(cluster: Cluster, tmp_path: Path) -> None:
