@@ -66,11 +66,9 @@ def scan(folder: Path) -> list[Entry]:
     while waiting:
         prefix = waiting.pop()
         with os.scandir(folder / prefix) as children:
-            for child in children:
-                entry = _entry(child, posixpath.join(prefix, child.name))
-                found.append(entry)
-                if entry.kind is Kind.FOLDER:
-                    waiting.append(entry.path)
+            entries = [_entry(child, posixpath.join(prefix, child.name)) for child in children]
+        found.extend(entries)
+        waiting.extend(entry.path for entry in entries if entry.kind is Kind.FOLDER)
     return in_order(found)
 
 

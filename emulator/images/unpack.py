@@ -27,16 +27,20 @@ def unpack(blocks: Iterator[bytes], *, prefix: str, into: Path, links: Links, wr
     folder = _Folder(into, links, writable=writable)
     with io.BufferedReader(_Stream(blocks), BLOCK_BYTES) as stream:
         try:
-            with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
-                for member in archive:
-                    folder.add(member, _below(member.name, prefix), archive)
-                    # tarfile remembers every member; this is what keeps memory flat.
-                    archive.members = []  # type: ignore[attr-defined]
+            _fill(folder, stream, prefix)
         except tarfile.TarError as error:
             raise ImageError("A layer of the image is not a tar archive.") from error
         while stream.read(BLOCK_BYTES):
             pass
     return hash_of(folder.written)
+
+
+def _fill(folder: _Folder, stream: io.BufferedReader, prefix: str) -> None:
+    with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
+        for member in archive:
+            folder.add(member, _below(member.name, prefix), archive)
+            # tarfile remembers every member; this is what keeps memory flat.
+            archive.members = []  # type: ignore[attr-defined]
 
 
 def _below(name: str, prefix: str) -> str:

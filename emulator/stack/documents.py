@@ -112,6 +112,12 @@ def pod_template(state: Path, network: Mapping[str, str]) -> dict[str, Any]:
     return {"spec": {"containers": [container], "volumes": [volume]}}
 
 
+def pod_network(ports: Ports) -> str:
+    """The loopback addresses of this stack's pods: those of another stack on this machine are others, as its ports are."""
+    number = ports["kubelet"] % 2**14
+    return f"127.{64 + number // 256}.{number % 256}.0/24"
+
+
 def package_cache(state: Path) -> Path:
     """Where builds share packages that were downloaded once."""
     return state / "kubelet" / "uv-cache"

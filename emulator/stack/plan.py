@@ -86,6 +86,7 @@ class _Stack:
             *("--server", self._url("kube"), "--token-file", str(self.access.kubelet_token_file)),
             *("--registry", documents.registry(self.ports)),
             *("--registry-credentials", str(self.access.registry_files["kubelet"])),
+            *("--pod-network", documents.pod_network(self.ports)),
             *("--allow-host-path", str(documents.package_cache(self.state))),
         )
         health = f"{self._url('kubelet')}/healthz"

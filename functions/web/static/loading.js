@@ -31,7 +31,7 @@ const title = document.title;
 const looking = byId("status").textContent;
 
 let launch = "";
-let reached = 0;
+let reached = -1;
 let failures = 0;
 let began = Date.now();
 
@@ -42,7 +42,7 @@ function say(status, hint = "") {
 }
 
 function showStep(step) {
-  reached = Math.max(reached, STEPS.indexOf(step));
+  reached = step;
   say(...SAID[STEPS[reached]]);
   for (const [at, item] of [...byId("phases").children].entries()) {
     item.className = at < reached ? "done" : at === reached ? "current" : "";
@@ -61,7 +61,7 @@ function showElapsed() {
 function enter(id) {
   if (launch) log.clear();
   launch = id;
-  reached = 0;
+  reached = -1;
   if (history.state?.launch === id) began = history.state.began;
   else history.replaceState({ launch, began }, "");
   showElapsed();
@@ -72,8 +72,10 @@ function hear(event, id) {
   if (id && id !== launch) enter(id);
   const phase = (event.phase ?? "building").toLowerCase();
   if (event.message) log.write(event.message);
-  if (phase === "failed") fail(event.message ?? "", event.status_code);
-  else if (STEP_OF[phase]) showStep(STEP_OF[phase]);
+  if (phase === "failed") return fail(event.message ?? "", event.status_code);
+  // A launch only ever gets further, and most events are lines of a log.
+  const step = STEPS.indexOf(STEP_OF[phase]);
+  if (step > reached) showStep(step);
   // What the Hub says of the start, or why it has to wait.
   if (["waiting", "launching"].includes(phase) && reached === STEPS.indexOf("launching")) byId("hint").textContent = plain(event.message ?? "");
   if (phase === "ready") finish(event);
@@ -108,7 +110,7 @@ function end() {
 
 function follow() {
   source = new EventSource(`/build/${provider}/${spec}`);
-  source.onopen = () => (launch ? showStep(STEPS[reached]) : say(looking));
+  source.onopen = () => (reached < 0 ? say(looking) : showStep(reached));
   source.onmessage = (message) => hear(JSON.parse(message.data), message.lastEventId.split(".")[0]);
   source.onerror = lost;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ipaddress
 import json
 import stat
 from pathlib import Path
@@ -16,7 +17,7 @@ from emulator.run import config as run_configuration
 from emulator.stack import documents
 from emulator.stack.access import CLUSTER_USERS, Access, prepare
 from emulator.stack.installation import ROOT, network_variables, part_environment
-from emulator.stack.ports import PORTS
+from emulator.stack.ports import FREE_PORTS, PORTS
 from emulator.stack.state import StateFolder
 from emulator.stack.topics import TERMINAL, subscription
 from functions.core import config as configuration
@@ -104,6 +105,12 @@ def test_builds_learn_how_to_push_from_a_secret_only(state: StateFolder) -> None
     (container,) = documents.pod_template(state.path, {})["spec"]["containers"]
     by_name = {variable["name"]: variable for variable in container["env"]}
     assert by_name["CONTAINER_ENGINE_REGISTRY_CREDENTIALS"]["valueFrom"]["secretKeyRef"]["name"] == "registry-push"
+
+
+def test_two_stacks_have_pods_at_different_addresses() -> None:
+    networks = {documents.pod_network({"kubelet": port}) for port in FREE_PORTS}
+    assert len(networks) == len(FREE_PORTS)
+    assert all(ipaddress.ip_network(network).is_loopback for network in networks)
 
 
 def test_parts_see_nothing_else_of_the_environment() -> None:
