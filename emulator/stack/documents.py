@@ -113,7 +113,7 @@ def pod_template(state: Path, network: Mapping[str, str]) -> dict[str, Any]:
 
 
 def pod_network(ports: Ports) -> str:
-    """The loopback addresses of this stack's pods: those of another stack on this machine are others, as its ports are."""
+    """The loopback addresses of this stack's pods; another stack has others, as it has other ports."""
     number = ports["kubelet"] % 2**14
     return f"127.{64 + number // 256}.{number % 256}.0/24"
 

@@ -193,6 +193,7 @@ def test_the_address_of_any_git_host_is_launched_as_it_stands_in_the_link(page: 
     site.git.know("https%3A%2F%2Fgit.example.org%2Fgroup%2Fplots/main")
     page.goto("/v2/git/https%3A%2F%2Fgit.example.org%2Fgroup%2Fplots/main")
     expect(page.get_by_role("heading", level=1)).to_have_text("https://git.example.org/group/plots/main")
+    expect(page).to_have_title(re.compile("Git repository: https://git.example.org/group/plots/main"))
     site.wait_for_build()
     assert site.git.asked == ["https%3A%2F%2Fgit.example.org%2Fgroup%2Fplots/main"]
 

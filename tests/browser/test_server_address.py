@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterator
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
 from tests.browser.site import serve_site
 
@@ -14,10 +14,10 @@ SERVER = "https://hub.example.org/user/plots-abc/"
 
 
 @pytest.fixture(scope="module")
-def addresses(browser: Browser) -> Any:
+def addresses(browser: Browser) -> Iterator[Callable[[str], str]]:
     """`serverAddress` of links.js, as a Python function of the query."""
     with serve_site() as site:
-        page: Page = browser.new_page()
+        page = browser.new_page()
         page.goto(f"{site.url}about")
 
         def address(query: str) -> str:
@@ -36,7 +36,10 @@ def addresses(browser: Browser) -> Any:
         ("urlpath=lab", "lab"),
         ("urlpath=/lab/tree/a%20b.ipynb", "lab/tree/a%20b.ipynb"),
         ("urlpath=%2Frstudio%2F", "rstudio/"),
-        ("urlpath=git-pull%3Frepo%3Dhttps%253A%252F%252Fgit.example%252Fx", "git-pull?repo=https%3A%2F%2Fgit.example%2Fx"),
+        (
+            "urlpath=git-pull%3Frepo%3Dhttps%253A%252F%252Fgit.example%252Fx",
+            "git-pull?repo=https%3A%2F%2Fgit.example%2Fx",
+        ),
         ("urlpath=lab%3Freset%23cell", "lab?reset=#cell"),
         ("urlpath=doc/tree/a:b.ipynb", "doc/tree/a:b.ipynb"),
         ("labpath=index.ipynb", "doc/tree/index.ipynb"),
@@ -49,13 +52,13 @@ def addresses(browser: Browser) -> Any:
         ("filepath=&urlpath=x", "x"),
     ],
 )
-def test_three_parameters_say_what_to_open(addresses: Any, query: str, expected: str) -> None:
-    address, expected = urlsplit(addresses(query)), urlsplit(SERVER + expected)
-    assert (address.scheme, address.netloc, address.path) == (expected.scheme, expected.netloc, expected.path)
-    assert address.fragment == expected.fragment
+def test_three_parameters_say_what_to_open(addresses: Callable[[str], str], query: str, expected: str) -> None:
+    address, wanted = urlsplit(addresses(query)), urlsplit(SERVER + expected)
+    assert (address.scheme, address.netloc, address.path) == (wanted.scheme, wanted.netloc, wanted.path)
+    assert address.fragment == wanted.fragment
     asked = parse_qs(address.query, keep_blank_values=True)
     assert asked.pop("token") == ["t0ken"]
-    assert asked == parse_qs(expected.query, keep_blank_values=True)
+    assert asked == parse_qs(wanted.query, keep_blank_values=True)
 
 
 @pytest.mark.parametrize("parameter", ["urlpath", "labpath", "filepath"])
@@ -87,7 +90,7 @@ def test_three_parameters_say_what_to_open(addresses: Any, query: str, expected:
         ":443@evil.example",
     ],
 )
-def test_no_path_leads_out_of_the_server(addresses: Any, parameter: str, path: str) -> None:
+def test_no_path_leads_out_of_the_server(addresses: Callable[[str], str], parameter: str, path: str) -> None:
     address = addresses(urlencode({parameter: path}))
     assert address.startswith(SERVER)
     assert ".." not in urlsplit(address).path.replace("%2e", ".").replace("%252f", "").split("/")

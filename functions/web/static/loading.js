@@ -17,6 +17,7 @@ const ADVICE = {
   400: "Something is wrong with this link.",
   403: "Whoever runs this hub has not permitted it.",
   404: "Check the link for typing errors, and that the repository is public.",
+  410: "Launch again to get a new one.",
   422: "The end of the log says why. After a change in the repository, launch it again.",
   429: "Please try again in a few minutes.",
 };
@@ -77,7 +78,7 @@ function hear(event, id) {
   const step = STEPS.indexOf(STEP_OF[phase]);
   if (step > reached) showStep(step);
   // What the Hub says of the start, or why it has to wait.
-  if (["waiting", "launching"].includes(phase) && reached === STEPS.indexOf("launching")) byId("hint").textContent = plain(event.message ?? "");
+  if (STEPS[reached] === "launching" && phase !== "built") byId("hint").textContent = plain(event.message ?? "");
   if (phase === "ready") finish(event);
 }
 

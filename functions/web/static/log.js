@@ -69,7 +69,7 @@ export class LogView {
 
   /** Add one message, which is a line of its own unless it says otherwise by ending in a carriage return. */
   write(message) {
-    for (const line of this.#lines.take(/[\r\n]$/.test(message) ? message : `${message}\n`)) this.#waiting.push(line);
+    this.#waiting.push(message);
     this.#timer ||= setTimeout(() => this.#flush(), FLUSH_EVERY_MS);
   }
 
@@ -78,16 +78,20 @@ export class LogView {
     this.#timer = 0;
     const { scrollHeight, scrollTop, clientHeight } = this.#element;
     const atEnd = scrollHeight - scrollTop - clientHeight < 40;
-    const excess = this.#waiting.length - MOST_LINES;
-    if (excess > 0) {
-      this.#waiting.splice(0, excess);
-      this.#dropped += excess;
-    }
-    while (this.#waiting.length) this.#append(this.#waiting.splice(0, LINES_PER_BLOCK));
+    const lines = this.#takeWaiting();
+    while (lines.length) this.#append(lines.splice(0, LINES_PER_BLOCK));
     while (this.#shown - this.#blocks[0]?.lines >= MOST_LINES) this.#drop(this.#blocks.shift());
-    this.#omitted.textContent = this.#dropped ? `(${this.#dropped.toLocaleString("en")} earlier lines are not shown)` : "";
+    if (this.#dropped) this.#omitted.textContent = `(${this.#dropped.toLocaleString("en")} earlier lines are not shown)\n`;
     this.#open.textContent = this.#lines.open;
     if (atEnd) this.#element.scrollTop = this.#element.scrollHeight;
+  }
+
+  #takeWaiting() {
+    const messages = this.#waiting.splice(-MOST_LINES);
+    // What would be scrolled out at once is not even looked at.
+    this.#dropped += this.#waiting.filter((message) => !message.endsWith("\r")).length;
+    this.#waiting = [];
+    return messages.flatMap((message) => this.#lines.take(/[\r\n]$/.test(message) ? message : `${message}\n`));
   }
 
   #append(lines) {
