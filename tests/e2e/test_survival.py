@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -123,15 +124,12 @@ def test_a_hub_that_is_killed_during_the_build_is_waited_for(stack: Stack, make_
     assert_one_of_each(stack, repo_url)
 
 
-def test_many_watchers_of_one_build_make_one_build(stack: Stack, make_repository: MakeRepository) -> None:
-    repo_url = make_repository("watched", **SLOW)
-    begin(stack, repo_url)
-    stories = [stack.launch(repo_url) for _ in range(20)]
-    begun = [next(event for event in story if event.phase == "waiting") for story in stories]
-    assert len({event.id.partition(".")[0] for event in begun}) == 20
-    assert len(stack.jobs_of(repo_url)) == 1
-    for story in stories:
-        story.close()  # type: ignore[attr-defined]
+def test_many_launches_of_one_repository_make_one_build(stack: Stack, make_repository: MakeRepository) -> None:
+    repo_url = make_repository("shared", **SLOW)
+    with ThreadPoolExecutor(5) as people:
+        urls = set(people.map(lambda _: stack.ready(repo_url).data["url"], range(5)))
+    assert len(urls) == 5
+    assert_one_of_each(stack, repo_url, servers=5)
 
 
 def test_an_idle_server_goes_with_its_user_and_pod(stack: Stack, make_repository: MakeRepository) -> None:
