@@ -81,8 +81,8 @@ def legacy_repo(user: str, repo: str, path: str) -> Response:
     return make_response(redirect(f"/v2/gh/{quote(user)}/{quote(repo)}/master{query}"))
 
 
-@site.get("/static/<name>", defaults={"version": ""})
-@site.get("/static/<version>/<name>")
+@site.get("/assets/<name>", defaults={"version": ""})
+@site.get("/assets/<version>/<name>")
 def static(name: str, version: str) -> Response:
     """Scripts, styles and pictures of the pages. What a page asks for by its version never changes."""
     return _file(name, max_age_s=A_YEAR_S if version == _version() else 0)
@@ -92,15 +92,9 @@ def static(name: str, version: str) -> Response:
 @site.get("/badge_logo.svg")
 @site.get("/assets/images/badge.svg")
 @site.get("/logo_social.png")
-@site.get("/robots.txt")
 def well_known() -> Response:
-    """What other sites show or read of us: badges in README files, the picture of link previews, rules for crawlers."""
+    """What other sites show of us: badges in README files, the picture of link previews."""
     return _file(request.path.rpartition("/")[2])
-
-
-@site.get("/favicon.ico")
-def favicon() -> Response:
-    return _file("favicon.svg")
 
 
 def not_found() -> Response:
@@ -145,7 +139,7 @@ def _page(template: str, *, title: str, **values: Any) -> Response:
         title=title,
         tagline=TAGLINE,
         host=visitor.host_url(request, world.config),
-        static=f"/static/{_version()}/",
+        static=f"/assets/{_version()}/",
         page_config=_script_json(config),
         nonce=g.nonce,
         **values,

@@ -7,14 +7,17 @@ of a server that it names. What fits with neither fails, with the resolver's wor
 
 from __future__ import annotations
 
-import shutil
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from emulator.engine import confinement
 from emulator.engine.errors import BuildFailed
 from emulator.engine.installer import Installer
+from emulator.engine.moving import linked_inside, moved
 from emulator.engine.repository import Repository
 from emulator.images import Entry, scan
+from emulator.images.references import nowhere
 
 BASE_LOCK = Path(__file__).with_name("base.txt")
 BASE_RANGES = Path(__file__).with_name("base.in")
@@ -33,7 +36,7 @@ exec ${R2D_ENTRYPOINT:+"$R2D_ENTRYPOINT"} "$@"
 
 def build_base(python: Path, installer: Installer) -> Iterator[str]:
     """Build the environment of a repository that asks for nothing, in `<job>/environment`; yields the log."""
-    environment = installer.job / "environment"
+    environment = installer.environment
     yield f"Installing the base: {', '.join(_ranges(set()))}\n"
     make = ("venv", "--quiet", "--relocatable", "--python", f"{python}", f"{environment}")
     yield from installer.trusted(installer.uv, *make)
@@ -54,19 +57,38 @@ def extend(repository: Repository, installer: Installer) -> Iterator[str]:
     yield from _compile(installer)
 
 
+def post_build(repository: Repository, installer: Installer) -> Iterator[str]:
+    """Run the repository's postBuild as `RUN ./postBuild` of a Dockerfile would; yields the log. Raises BuildFailed."""
+    yield f"Running {repository.post_build}\n"
+    try:
+        yield from installer.at_home("/bin/sh", "-c", f"./{repository.post_build}")
+    except BuildFailed as error:
+        raise BuildFailed(f"{repository.post_build} failed: {error}") from error
+    yield from _compile(installer)
+
+
 def _install(repository: Repository, installer: Installer) -> Iterator[str]:
     ranges = installer.job / "base.in"
     ranges.write_text("\n".join(_ranges(repository.names())))
-    folder, file = installer.job, installer.job / "requirements.txt"
-    file.write_text("\n".join(repository.requirements))
-    if repository.needs_files:
-        folder = installer.job / "source"
-        shutil.copytree(repository.folder, folder, symlinks=True)
-        file = folder / repository.file if repository.file else file
-    package = ["."] if repository.package else []
     # pip looks at all indexes and takes the best version; uv by itself stops at the first that knows the name.
-    options = ("--index-strategy", "unsafe-best-match", "--requirement", f"{ranges}", "--requirement", f"{file}")
-    yield from installer.untrusted(*_pip(installer), *options, *package, folder=folder)
+    install = (*_pip(installer), "--index-strategy", "unsafe-best-match", "--no-sources", "--requirement", f"{ranges}")
+    package = ("--", ".") if repository.package else ()
+    if not repository.needs_files:
+        yield from installer.untrusted(*install, "--requirement", f"{_written(repository, installer.job)}")
+    elif repository.file or not repository.requirements:
+        named = ("--requirement", repository.file) if repository.file else ()
+        yield from installer.at_home(*install, *named, *package)
+    else:
+        # Beside the file that it was read from: other files of the repository are named from there.
+        file = _written(repository, installer.home / repository.place)
+        yield from installer.at_home(*install, "--requirement", file.name, *package, folder=repository.place)
+        file.unlink(missing_ok=True)
+
+
+def _written(repository: Repository, folder: Path) -> Path:
+    file = folder / "binderless-requirements.txt"
+    file.write_text("\n".join(repository.requirements))
+    return file
 
 
 def _ranges(named: set[str]) -> list[str]:
@@ -80,26 +102,39 @@ def _ranges(named: set[str]) -> list[str]:
     return [name if name in free else line for line, name in names]
 
 
-def entries_of(environment: Path) -> list[Entry]:
-    """What a built environment holds. Strangers' code may have written it: nothing in it is followed or run."""
-    if environment.is_symlink():
+def entries_of(installer: Installer, *, root: Path) -> list[Entry]:
+    """What the built environment holds, as it is to be below *root*.
+
+    Strangers' code may have written it: nothing in it is followed or run.
+    """
+    built = installer.environment
+    if built.is_symlink():
         raise BuildFailed("The installation replaced its environment by a link.")
-    entries = [entry for entry in scan(environment) if entry.path != _LOCK]
+    found = [entry for entry in scan(built) if entry.path != _LOCK]
+    places = {built: nowhere(root / "environment"), installer.home: confinement.HOME}
+    entries = moved(linked_inside(found, [built]), places)
     for entry in entries:
-        if entry.path.endswith(".dist-info/direct_url.json") and b'"editable":true' in b"".join(entry.blocks()):
-            name = entry.path.split("/")[-2].partition("-")[0]
-            raise BuildFailed(
-                f"{name} is to be installed as editable (-e), which this builder, without a container engine, does not "
-                "honour yet. Without -e it works."
-            )
+        if entry.path.endswith(".dist-info/direct_url.json"):
+            _refuse_lost_editable(entry)
     return entries
 
 
+def _refuse_lost_editable(about: Entry) -> None:
+    """https://packaging.python.org/en/latest/specifications/direct-url-data-structure/"""
+    content = b"".join(about.blocks())
+    if b'"editable":true' not in content.replace(b" ", b""):
+        return
+    url = str(json.loads(content).get("url"))
+    if not url.startswith(f"file://{confinement.HOME}"):
+        name = about.path.split("/")[-2].partition("-")[0]
+        raise BuildFailed(f"{name} is to be installed as editable (-e) from outside of the repository, {url}.")
+
+
 def _pip(installer: Installer) -> tuple[str, ...]:
-    return (installer.uv, "pip", "install", "--python", f"{installer.job}/environment/bin/python")
+    return (installer.uv, "pip", "install", "--python", f"{installer.environment}/bin/python")
 
 
 def _compile(installer: Installer) -> Iterator[str]:
     yield "Compiling\n"
-    environment = installer.job / "environment"
-    yield from installer.untrusted(f"{environment}/bin/python", str(_COMPILER), f"{environment}", folder=installer.job)
+    environment = f"{installer.environment}"
+    yield from installer.untrusted(f"{environment}/bin/python", str(_COMPILER), environment)

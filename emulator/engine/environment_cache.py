@@ -14,6 +14,7 @@ from pathlib import Path
 
 from emulator.engine.environment import BASE_LOCK, BASE_RANGES
 from emulator.engine.interpreter import Interpreter
+from emulator.engine.moving import rewrite
 from emulator.engine.repository import Repository
 from emulator.images import Config, Descriptor, ImageError, Layer, Reference, RegistryClient, push
 from emulator.images.manifest import ENVIRONMENT_ANNOTATION, Manifest
@@ -22,7 +23,7 @@ from emulator.images.unpack import unpack
 
 REPOSITORY = "binderless/environments"
 # To be raised with every change of how environments are built.
-_RECIPE = 1
+_RECIPE = 2
 
 
 def key_of(repository: Repository, *, python: Interpreter, root: Path, today: date) -> str:
@@ -60,12 +61,13 @@ def find(client: RegistryClient, key: str) -> Descriptor | None:
 
 
 def restore(client: RegistryClient, layer: Descriptor, *, into: Path) -> None:
-    """Unpack an environment, to be extended."""
+    """Unpack an environment, to be extended: it mentions *into* where it mentioned the folder it was for."""
     folder = layer.annotations[ENVIRONMENT_ANNOTATION]
     blocks = client.blob(REPOSITORY, layer)
     content = unpack(blocks, prefix=folder.lstrip("/"), into=into, links=of_environment, writable=True)
     if content != Path(folder).name:
         raise ImageError(f"The environment {folder} in the registry is not what its name says.")
+    rewrite(into, {Path(folder): into})
 
 
 def keep(client: RegistryClient, key: str, layer: Layer) -> None:

@@ -29,19 +29,33 @@ class EnvironmentSource:
     def layer(
         self, wanted: Repository, python: Interpreter, *, today: date
     ) -> Generator[str, None, Layer | Descriptor]:
-        """The layer for the image; yields the log. A Descriptor is in the image's repository already."""
+        """The layer for the image; yields the log. A Descriptor is in the image's repository already.
+
+        What a postBuild did to an environment is in this image only.
+        """
         key = environment_cache.key_of(wanted, python=python, root=self.root, today=today)
+        layer = yield from self._installed(wanted, python, key, today=today)
+        if not wanted.post_build:
+            return self._handed_over(layer)
+        if not self.installer.environment.exists():
+            assert isinstance(layer, Descriptor)
+            self._restore(layer)
+        yield from environment.post_build(wanted, self.installer)
+        return self._handed_over(self._packed())
+
+    def _installed(
+        self, wanted: Repository, python: Interpreter, key: str, *, today: date
+    ) -> Generator[str, None, Layer | Descriptor]:
+        """The environment with all that is to be installed; in `<job>/environment`, unless it was built before."""
         if key and (found := environment_cache.find(self.client, key)):
             yield "Taking the environment that was built before from the same requirements\n"
-            return self._handed_over(found)
+            return found
         base = yield from self._base(wanted, python, today=today)
         if wanted.asks_nothing:
-            return self._handed_over(base)
+            return base
         yield from environment.extend(wanted, self.installer)
         layer = self._packed()
-        if not key:
-            return layer
-        return self._handed_over(self._kept(key, layer))
+        return self._kept(key, layer) if key else layer
 
     def _base(self, wanted: Repository, python: Interpreter, *, today: date) -> Generator[str, None, Descriptor]:
         """Make `<job>/environment` the base."""
@@ -49,20 +63,27 @@ class EnvironmentSource:
         key = environment_cache.key_of(nothing, python=python, root=self.root, today=today)
         if not wanted.asks_nothing and (found := environment_cache.find(self.client, key)):
             yield "Taking the base that was built before\n"
-            environment_cache.restore(self.client, found, into=self.installer.job / "environment")
+            self._restore(found)
             return found
         yield from environment.build_base(python.path, self.installer)
         return self._kept(key, self._packed())
 
+    def _restore(self, layer: Descriptor) -> None:
+        environment_cache.restore(self.client, layer, into=self.installer.environment)
+
     def _packed(self) -> Layer:
-        entries = environment.entries_of(self.installer.job / "environment")
-        return environment_layer(entries, root=self.root)
+        return environment_layer(environment.entries_of(self.installer, root=self.root), root=self.root)
 
     def _kept(self, key: str, layer: Layer) -> Descriptor:
         self.say(f"Pushing the environment ({layer.descriptor.size / 1e6:.0f} MB)")
         environment_cache.keep(self.client, key, layer)
         return layer.descriptor
 
-    def _handed_over(self, layer: Descriptor) -> Descriptor:
-        environment_cache.hand_over(self.client, layer, repository=self.repository)
-        return layer
+    def _handed_over(self, layer: Layer | Descriptor) -> Layer | Descriptor:
+        """The layer itself, or a Descriptor when the registry has it already, as after a postBuild that left the
+        environment as it was."""
+        descriptor = layer.descriptor if isinstance(layer, Layer) else layer
+        if isinstance(layer, Layer) and not self.client.has_blob(environment_cache.REPOSITORY, descriptor.digest):
+            return layer
+        environment_cache.hand_over(self.client, descriptor, repository=self.repository)
+        return descriptor

@@ -1,16 +1,19 @@
-"""The repository's files as repo2docker would copy them, from the tar that it hands to its engine."""
+"""The home folder of an image: the repository's files as repo2docker copies them, and what a build makes of them."""
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from emulator.engine.errors import BuildFailed
+from emulator.images import home_layer
+from emulator.images.layer import HOME
 from emulator.images.tree import Entry, Kind, in_order, stays_inside
+from emulator.images.unpack import unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,19 +24,28 @@ class Home:
     left_out: tuple[str, ...]
 
 
-def home_of(context: tarfile.TarFile, *, start: str) -> Home:
-    """Everything under `src/` of the build context; the *start* script is made executable."""
+def home_of(context: tarfile.TarFile, *, scripts: Collection[str]) -> Home:
+    """Everything under `src/` of repo2docker's build context; the *scripts* are made executable."""
     found: dict[str, Entry] = {}
-    left_out = []
     for member in context:
         path = member.name.removeprefix("src/")
-        if path == member.name or not path:
-            continue
-        if member.issym() and not stays_inside(path, member.linkname):
-            left_out.append(f"{path} -> {member.linkname}")
-            continue
-        found[path] = _entry(context, member, path, executable=path == start or bool(member.mode & 0o100))
-    return Home(tuple(in_order([*_folders(found), *found.values()])), tuple(sorted(left_out)))
+        if path != member.name and path:
+            found[path] = _entry(context, member, path, executable=path in scripts or bool(member.mode & 0o100))
+    return without_ways_out(in_order([*_folders(found), *found.values()]))
+
+
+def without_ways_out(entries: Sequence[Entry]) -> Home:
+    """The home that holds *entries*, but no link out of it."""
+    out = [entry for entry in entries if entry.kind is Kind.LINK and not stays_inside(entry.path, entry.target)]
+    names = {entry.path for entry in out}
+    kept = tuple(entry for entry in entries if entry.path not in names)
+    return Home(kept, tuple(f"{entry.path} -> {entry.target}" for entry in out))
+
+
+def lay_out(home: Home, folder: Path) -> None:
+    """Make the new folder *folder* hold this home."""
+    blocks = home_layer(home.entries).blocks()
+    unpack(blocks, prefix=HOME, into=folder, links=stays_inside, writable=True)
 
 
 def _entry(context: tarfile.TarFile, member: tarfile.TarInfo, path: str, *, executable: bool) -> Entry:

@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,24 +16,31 @@ from repo2docker.engine import BuildError, ContainerEngine
 from repo2docker.utils import R2dState
 
 from emulator.engine import confinement, interpreter, secrets
+from emulator.engine.children import ended_by_sigterm
 from emulator.engine.environment_source import EnvironmentSource
 from emulator.engine.errors import BuildFailed
-from emulator.engine.home import home_of
+from emulator.engine.home import Home, home_of, lay_out, without_ways_out
 from emulator.engine.image import HOME, USER, config_of, labels_of
 from emulator.engine.installer import Installer
+from emulator.engine.limits import limits_from
+from emulator.engine.moving import linked_inside, moved
 from emulator.engine.offline import tolerant, without_dockerfile
-from emulator.engine.repository import read
+from emulator.engine.repository import Repository, read
 from emulator.images import (
+    Config,
     ImageError,
     Layer,
     Reference,
     RegistryClient,
     home_layer,
     push,
+    scan,
 )
+from emulator.images.manifest import ENVIRONMENT_ANNOTATION
 
 _CREDENTIALS = "CONTAINER_ENGINE_REGISTRY_CREDENTIALS"
 _ENVIRONMENTS = "BINDERLESS_ENVIRONMENTS"
+_UNASKED = "this machine's: the repository does not name a version"
 
 
 class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has no types
@@ -60,11 +68,13 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
         """Build and push; yields the log, line by line. Raises BuildError after having logged the reason."""
         try:
             reference = self._checked(push, tag, buildargs or {})
-            with tempfile.TemporaryDirectory(prefix="binderless-", ignore_cleanup_errors=True) as job:
-                installer = self._installer(Path(job))
-                with RegistryClient(reference.registry, self._login(reference)) as client:
-                    yield from self._build(client, reference, fileobj, installer)
-        except (BuildFailed, ImageError) as error:
+            with (
+                ended_by_sigterm(),
+                tempfile.TemporaryDirectory(prefix="binderless-", ignore_cleanup_errors=True) as job,
+                RegistryClient(reference.registry, self._login(reference)) as client,
+            ):
+                yield from self._build(client, reference, fileobj, self._installer(Path(job).resolve()))
+        except (BuildFailed, ImageError, OSError) as error:
             self.log.error(f"{error}\n", extra={"phase": R2dState.FAILED})
             raise BuildError(str(error)) from error
 
@@ -97,29 +107,40 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
                 extra={"phase": R2dState.BUILDING},
             )
         cache = os.environ.get("UV_CACHE_DIR")
-        return Installer(job=job, environ=os.environ, shared_cache=Path(cache) if cache else None, confine=confine)
+        return Installer(
+            job=job,
+            environ=os.environ,
+            shared_cache=Path(cache) if cache else None,
+            confine=confine,
+            limits=limits_from(os.environ, now=time.monotonic()),
+        )
 
     def _build(self, client: RegistryClient, reference: Reference, context: Any, installer: Installer) -> Iterator[str]:
         repository = read(self._detect(), Path.cwd())
         python = interpreter.find(repository.python, installer)
-        yield f"Python {python.version} ({'as the repository asks' if repository.python else 'of this machine'})\n"
+        yield f"Python {python.version} ({'as the repository asks' if repository.python else _UNASKED})\n"
         source = EnvironmentSource(client, reference.repository, installer, root=self._root(), say=self._say_pushing)
-        layer = yield from source.layer(repository, python, today=datetime.now(UTC).date())
-        descriptor = layer.descriptor if isinstance(layer, Layer) else layer
         with tarfile.open(fileobj=context) as files:
-            home = home_of(files, start=repository.start)
-            for link in home.left_out:
-                yield f"Left out {link}: it points out of the repository\n"
-            config = config_of(
-                repository,
-                environment=Path(descriptor.annotations["binderless.environment"]),
-                python=python,
-                user_id=str(self.parent.user_id),
-                labels=labels_of(self.parent),
-            )
+            home = home_of(files, scripts={repository.start, repository.post_build})
+            if too_large := installer.limits.too_large(sum(entry.size for entry in home.entries)):
+                raise BuildFailed(too_large)
+            yield from _left_out(home)
+            if repository.changes_home:
+                lay_out(home, installer.home)
+            layer = yield from source.layer(repository, python, today=datetime.now(UTC).date())
+            descriptor = layer.descriptor if isinstance(layer, Layer) else layer
+            environment = Path(descriptor.annotations[ENVIRONMENT_ANNOTATION])
+            if repository.changes_home:
+                home = _as_left(installer, environment)
+                yield from _left_out(home)
+            config = self._config(repository, environment, python)
             self._say_pushing(f"Pushing {reference}")
             digest = push(client, reference, config, [layer, home_layer(home.entries)])
         self._say_pushing(f"Pushed {reference.registry}/{reference.repository}@{digest}")
+
+    def _config(self, repository: Repository, environment: Path, python: interpreter.Interpreter) -> Config:
+        user_id, labels = str(self.parent.user_id), labels_of(self.parent)
+        return config_of(repository, environment=environment, python=python, user_id=user_id, labels=labels)
 
     def _detect(self) -> Any:
         """The build pack that repo2docker picked: it does not tell us, so its own steps are taken again."""
@@ -131,3 +152,17 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
 
     def _say_pushing(self, message: str) -> None:
         self.log.info(f"{message}\n", extra={"phase": R2dState.PUSHING})
+
+
+def _as_left(installer: Installer, environment: Path) -> Home:
+    """The home folder as the build left it, for a server whose environment is in the folder *environment*."""
+    built = installer.home
+    if built.is_symlink():
+        raise BuildFailed("The build replaced its home folder by a link.")
+    entries = moved(scan(built), {installer.environment: environment, built: Path(HOME)})
+    return without_ways_out(linked_inside(entries, [built, Path(HOME)]))
+
+
+def _left_out(home: Home) -> Iterator[str]:
+    for link in home.left_out:
+        yield f"Left out {link}: it points out of the repository\n"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from repo2docker.utils import is_local_pip_requirement
+from ruamel.yaml.error import YAMLError
 
+from emulator.engine import pipfile
 from emulator.engine.errors import BuildFailed
 
 _ELSEWHERE = "A builder with containers (docker, podman or Cloud Build) honours it."
-_NOT_YET = f"This builder, which has no container engine, does not honour it yet. {_ELSEWHERE}"
+_NOT_HERE = f"This builder, which has no container engine, does not honour it. {_ELSEWHERE}"
 _NO_ENGINE = f"This builder has no container engine. {_ELSEWHERE}"
 _ONLY_PYTHON = f"This builder makes Python environments only. {_ELSEWHERE}"
 
@@ -26,29 +29,32 @@ _REFUSED_PACKS: dict[str, tuple[tuple[str, ...], str]] = {
     "JuliaRequireBuildPack": (("REQUIRE",), _ONLY_PYTHON),
     "NixBuildPack": (("default.nix",), _ONLY_PYTHON),
     "RBuildPack": (("install.R", "DESCRIPTION", "runtime.txt"), _ONLY_PYTHON),
-    "PipfileBuildPack": (("Pipfile.lock", "Pipfile"), _NOT_YET),
 }
 _REFUSED_FILES = {
     "apt.txt": "This builder cannot install system packages. " + _ELSEWHERE,
     "install.R": _ONLY_PYTHON,
-    "postBuild": _NOT_YET,
 }
+_SCRIPTS = {"post_build": "postBuild", "start": "start"}
 _CONDA_DEPENDENCY = re.compile(r"(?:[\w.-]+::)?(python|pip)\s*((?:[=<>!~].*)?)")
 _REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
+_EDITABLE = re.compile(r"\s*(?:-e|--editable)[\s=]+(.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repository:
-    """`python` is a version or empty (any), `requirements` are lines of a requirements.txt, which *file* holds, if any.
+    """`python` is a version, a range, or empty (any). `requirements` are lines of a requirements.txt, which is *file*
+    of the repository, if any, and is installed in *place*, a folder of the repository.
 
-    `package`: the repository itself is to be installed. `start` is the path of its start script.
+    `package`: the repository itself is to be installed. `post_build` and `start` are the paths of its scripts.
     """
 
     folder: Path
     python: str = ""
     requirements: tuple[str, ...] = ()
     file: str = ""
+    place: str = ""
     package: bool = False
+    post_build: str = ""
     start: str = ""
 
     @property
@@ -58,7 +64,13 @@ class Repository:
 
     @property
     def asks_nothing(self) -> bool:
+        """Whether the base is all that is to be installed."""
         return not self.package and not any(line.partition("#")[0].strip() for line in self.requirements)
+
+    @property
+    def changes_home(self) -> bool:
+        """Whether something of the repository runs in the home folder while it is built."""
+        return self.needs_files or bool(self.post_build)
 
     def names(self) -> set[str]:
         """The packages that the repository asks for directly, by their normalized names."""
@@ -68,21 +80,27 @@ class Repository:
 
 def read(pack: Any, folder: Path) -> Repository:
     """Read the repository in *folder*, which is the working folder. BuildFailed names what cannot be honoured."""
-    for kind in type(pack).__mro__:
-        if kind.__name__ in _REFUSED_PACKS:
-            raise BuildFailed(_refusal(pack, folder, *_REFUSED_PACKS[kind.__name__]))
+    try:
+        return _read(pack, folder)
+    except (YAMLError, ValueError, TypeError, AttributeError, KeyError, RuntimeError, OSError) as error:
+        raise BuildFailed(f"The repository's configuration cannot be read: {error}") from error
+
+
+def _read(pack: Any, folder: Path) -> Repository:
+    kinds = {kind.__name__ for kind in type(pack).__mro__}
+    for name in kinds & _REFUSED_PACKS.keys():
+        raise BuildFailed(_refusal(pack, folder, *_REFUSED_PACKS[name]))
     for name, reason in _REFUSED_FILES.items():
         path = pack.binder_path(name)
         if (folder / path).is_file() and _says_something(folder / path):
             raise BuildFailed(f"{path}: {reason}")
-    start = pack.binder_path("start")
-    start = start if (folder / start).exists() else ""
-    kinds = {kind.__name__ for kind in type(pack).__mro__}
-    if "PythonBuildPack" in kinds:
-        return _of_requirements(pack, folder, start)
-    if "CondaBuildPack" in kinds:
-        return _of_environment(pack, folder, start)
-    raise BuildFailed(f"{type(pack).__name__}: {_NOT_YET}")
+    for name, understand in _PACKS.items():
+        if name in kinds:
+            found = understand(pack, folder)
+            _refuse_foreign_editables(found)
+            scripts = {field: _script(pack, folder, file) for field, file in _SCRIPTS.items()}
+            return replace(found, **scripts)
+    raise BuildFailed(f"{type(pack).__name__}: {_NOT_HERE}")
 
 
 def _refusal(pack: Any, folder: Path, files: Sequence[str], reason: str) -> str:
@@ -92,20 +110,40 @@ def _refusal(pack: Any, folder: Path, files: Sequence[str], reason: str) -> str:
 
 def _says_something(path: Path) -> bool:
     with path.open("rb") as file:
-        return any(line.partition(b"#")[0].strip() for line in file if not line.startswith(b"#!"))
+        return any(line.partition(b"#")[0].strip() for line in file)
 
 
-def _of_requirements(pack: Any, folder: Path, start: str) -> Repository:
+def _script(pack: Any, folder: Path, name: str) -> str:
+    path: str = pack.binder_path(name)
+    return path if (folder / path).exists() else ""
+
+
+def _refuse_foreign_editables(repository: Repository) -> None:
+    for line in repository.requirements:
+        match = _EDITABLE.match(line)
+        if match and "://" in match[1] and not match[1].startswith("file:"):
+            raise BuildFailed(f"{line.strip()}: -e is for folders of the repository here. Without -e it works.")
+
+
+def _of_requirements(pack: Any, folder: Path) -> Repository:
     file = pack.binder_path("requirements.txt")
     lines = tuple(_text(folder / file).splitlines()) if (folder / file).is_file() else ()
+    package = bool(pack._is_python_package())
     return Repository(
         folder=folder,
-        python=pack.runtime[1] or "",
+        python=pack.runtime[1] or _required_python(pack, folder),
         requirements=lines,
         file=file if lines else "",
-        package=bool(pack._is_python_package()),
-        start=start,
+        package=package,
     )
+
+
+def _required_python(pack: Any, folder: Path) -> str:
+    """`requires-python` of a pyproject.toml, which repo2docker looks at where there is no binder folder."""
+    file = folder / "pyproject.toml"
+    if pack.binder_dir or not file.is_file():
+        return ""
+    return str(tomllib.loads(file.read_text()).get("project", {}).get("requires-python", ""))
 
 
 def _text(path: Path) -> str:
@@ -116,14 +154,24 @@ def _text(path: Path) -> str:
     return content.decode("utf-8-sig", errors="replace")
 
 
-def _of_environment(pack: Any, folder: Path, start: str) -> Repository:
+def _of_pipfile(pack: Any, folder: Path) -> Repository:
+    lock, plain = (folder / pack.binder_path(name) for name in ("Pipfile.lock", "Pipfile"))
+    return Repository(
+        folder=folder,
+        python=pipfile.python_of(lock, plain),
+        requirements=pipfile.requirements_of(lock if lock.is_file() else plain),
+        place=pack.binder_dir,
+    )
+
+
+def _of_environment(pack: Any, folder: Path) -> Repository:
     where, document = pack.environment_yaml_path, pack.environment_yaml
     if document.get("variables"):
-        raise BuildFailed(f"{where}: variables. {_NOT_YET}")
+        raise BuildFailed(f"{where}: variables. {_NOT_HERE}")
     python, requirements = "", list[str]()
     for dependency in document.get("dependencies") or ():
         if isinstance(dependency, dict) and set(dependency) == {"pip"}:
-            requirements += _pip_lines(where, dependency["pip"] or ())
+            requirements += [str(line) for line in dependency["pip"] or ()]
             continue
         match = _CONDA_DEPENDENCY.fullmatch(str(dependency).strip())
         if not match:
@@ -134,14 +182,9 @@ def _of_environment(pack: Any, folder: Path, start: str) -> Repository:
             python = _version(match[2])
         elif match[2]:
             requirements.append(f"pip{_specifier(match[2])}")
-    return Repository(folder=folder, python=python, requirements=tuple(requirements), start=start)
-
-
-def _pip_lines(where: str, lines: Sequence[Any]) -> Iterator[str]:
-    for line in lines:
-        if is_local_pip_requirement(str(line)):
-            raise BuildFailed(f"{where}: {line}. {_NOT_YET}")
-        yield str(line)
+    # conda lets pip read the lines from a file beside its own.
+    place = pack.binder_dir
+    return Repository(folder=folder, python=python, requirements=tuple(requirements), place=place)
 
 
 def _specifier(conda: str) -> str:
@@ -155,3 +198,10 @@ def _version(conda: str) -> str:
     """The version of Python as uv reads it: `3.11` (any such), or a specifier."""
     exact = re.fullmatch(r"==?([\d.]+?)(?:\.\*)?(?:=.*)?", conda.replace(" ", ""))
     return exact[1] if exact else conda.replace(" ", "")
+
+
+_PACKS: Mapping[str, Callable[[Any, Path], Repository]] = {
+    "PipfileBuildPack": _of_pipfile,
+    "PythonBuildPack": _of_requirements,
+    "CondaBuildPack": _of_environment,
+}

@@ -37,8 +37,6 @@ c.JupyterHub.load_roles = [{"name": "binder", "services": ["binder"], "scopes": 
 
 c.KubeSpawner.namespace = os.environ["HUB_NAMESPACE"]
 c.KubeSpawner.extra_pod_config = {"restartPolicy": "Never", "enableServiceLinks": False}
-# A pod of the process runtime runs as whoever runs the stack, root without capabilities included.
-c.KubeSpawner.args = ["--allow-root"] if os.geteuid() == 0 else []
 # A pod that cannot start is only noticed when this is over.
 c.KubeSpawner.start_timeout = 60
 c.KubeSpawner.http_timeout = 60

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from emulator.images.errors import ImageError
 from emulator.images.manifest import ENVIRONMENT_ANNOTATION, LAYER_TYPE, Descriptor
+from emulator.images.references import named
 from emulator.images.tree import BLOCK_BYTES, Entry, Kind, of_environment, tree_hash
 
 HOME = "home/jovyan"
@@ -28,12 +29,16 @@ class Layer:
 
 
 def environment_layer(entries: Sequence[Entry], *, root: Path) -> Layer:
-    """An environment as the layer that restores it below *root*, in the folder named by its tree hash."""
+    """An environment as the layer that restores it below *root*, in the folder named by its tree hash.
+
+    Where it is to mention that folder, the entries mention `<root>/<NOWHERE>` (emulator.images.references).
+    """
     for entry in entries:
         if entry.kind is Kind.LINK and not of_environment(entry.path, entry.target):
             raise ImageError(f"{entry.path} points out of the environment, to {entry.target}.")
     folder = root / tree_hash(entries)
-    return _layer(entries, prefix=str(folder).lstrip("/"), annotations={ENVIRONMENT_ANNOTATION: str(folder)})
+    annotations = {ENVIRONMENT_ANNOTATION: str(folder)}
+    return _layer(entries, prefix=str(folder).lstrip("/"), annotations=annotations, moved_to=folder)
 
 
 def home_layer(entries: Sequence[Entry]) -> Layer:
@@ -41,9 +46,11 @@ def home_layer(entries: Sequence[Entry]) -> Layer:
     return _layer(entries, prefix=HOME, annotations={})
 
 
-def _layer(entries: Sequence[Entry], *, prefix: str, annotations: Mapping[str, str]) -> Layer:
+def _layer(
+    entries: Sequence[Entry], *, prefix: str, annotations: Mapping[str, str], moved_to: Path | None = None
+) -> Layer:
     def blocks() -> Iterator[bytes]:
-        return _in_blocks(_archive(entries, prefix))
+        return _in_blocks(_archive(entries, prefix, moved_to))
 
     digest, size = hashlib.sha256(), 0
     for block in blocks():
@@ -52,13 +59,13 @@ def _layer(entries: Sequence[Entry], *, prefix: str, annotations: Mapping[str, s
     return Layer(Descriptor(LAYER_TYPE, f"sha256:{digest.hexdigest()}", size, annotations), blocks)
 
 
-def _archive(entries: Iterable[Entry], prefix: str) -> Iterator[bytes]:
+def _archive(entries: Iterable[Entry], prefix: str, moved_to: Path | None) -> Iterator[bytes]:
     for parent in reversed(PurePosixPath(prefix).parents[:-1]):
         yield _header(Entry(path=str(parent), kind=Kind.FOLDER), "")
     yield _header(Entry(path=prefix, kind=Kind.FOLDER), "")
     for entry in entries:
         yield _header(entry, f"{prefix}/")
-        yield from entry.blocks()
+        yield from named(entry.blocks(), moved_to) if moved_to else entry.blocks()
         yield bytes(-entry.size % tarfile.BLOCKSIZE)
     yield bytes(2 * tarfile.BLOCKSIZE)
 

@@ -27,6 +27,7 @@ from emulator.images.manifest import (
     Descriptor,
     Manifest,
 )
+from emulator.images.placement import spread
 from emulator.images.reference import Reference
 from emulator.images.tree import Links, of_environment, stays_inside
 from emulator.images.unpack import unpack
@@ -149,6 +150,7 @@ def _once(folder: Path, fill: Callable[[Path], None]) -> None:
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
+    spread(folder.parent)
     with _locked(folder.with_name(f".{folder.name}.lock")):
         if folder.is_dir():
             return

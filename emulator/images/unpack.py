@@ -12,19 +12,22 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 from emulator.images.errors import ImageError
+from emulator.images.references import nameless
 from emulator.images.tree import BLOCK_BYTES, Entry, Kind, Links, hash_of
 
 
 def unpack(blocks: Iterator[bytes], *, prefix: str, into: Path, links: Links, writable: bool) -> str:
-    """Unpack what lies under *prefix* into the new folder *into*, and return the tree hash of what was written.
+    """Unpack what lies under *prefix* into the new folder *into*, and return the tree hash of what was written, not
+    counting where it mentions */prefix* (emulator.images.references).
 
     An entry anywhere else is refused, and so is a link that *links* does not allow. *blocks* is read to its end, so
     that whatever verifies it has its say.
     """
     into.mkdir()
-    folder = _Folder(into, links, writable=writable)
+    folder = _Folder(into, links, named=Path("/", prefix), writable=writable)
     with io.BufferedReader(_Stream(blocks), BLOCK_BYTES) as stream:
         try:
             _fill(folder, stream, prefix)
@@ -35,7 +38,7 @@ def unpack(blocks: Iterator[bytes], *, prefix: str, into: Path, links: Links, wr
     return hash_of(folder.written)
 
 
-def _fill(folder: _Folder, stream: io.BufferedReader, prefix: str) -> None:
+def _fill(folder: _Folder, stream: IO[bytes], prefix: str) -> None:
     with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8") as archive:
         for member in archive:
             folder.add(member, _below(member.name, prefix), archive)
@@ -58,10 +61,11 @@ def _below(name: str, prefix: str) -> str:
 class _Folder:
     """A fresh folder being filled. `written` is what it holds, with the hash of each content."""
 
-    def __init__(self, root: Path, links: Links, *, writable: bool) -> None:
+    def __init__(self, root: Path, links: Links, *, named: Path, writable: bool) -> None:
         self.written: list[tuple[Entry, str]] = []
         self._root = root
         self._links = links
+        self._named = named
         self._mask = 0o777 if writable else 0o555
         self._folders = {""}
 
@@ -103,12 +107,18 @@ class _Folder:
         entry = Entry(path=path, kind=Kind.FILE, executable=bool(member.mode & 0o100), size=member.size)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         descriptor = os.open(f"{self._root}/{path}", flags, entry.mode & self._mask)
-        content, seen = archive.extractfile(member), hashlib.sha256()
+        seen = hashlib.sha256()
         with open(descriptor, "wb", buffering=0) as file:
-            while content is not None and (block := content.read(BLOCK_BYTES)):
+            for block in nameless(_written(archive.extractfile(member), file), self._named):
                 seen.update(block)
-                file.write(block)
         return entry, seen.hexdigest()
+
+
+def _written(content: IO[bytes] | None, file: IO[bytes]) -> Iterator[bytes]:
+    """The blocks of *content*, each of which has been written to *file*."""
+    while content is not None and (block := content.read(BLOCK_BYTES)):
+        file.write(block)
+        yield block
 
 
 class _Stream(io.RawIOBase):

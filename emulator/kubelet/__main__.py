@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import ipaddress
 import logging
+import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the kubelet; returns when it was told to stop."""
     options = _parser().parse_args(argv)
+    # Environments must be readable for the account that containers are, whatever whoever starts us is used to.
+    os.umask(0o022)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     state = options.state.resolve()
     try:

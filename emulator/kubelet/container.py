@@ -20,6 +20,7 @@ from emulator.kubelet.environment import (
     container_environment,
     referenced,
 )
+from emulator.kubelet.identity import refused, user_of
 from emulator.kubelet.images import ImageNeverPulled, host_paths, image_id, pull_policy
 from emulator.kubelet.launching import (
     ContainerFolder,
@@ -181,9 +182,12 @@ class Container:
         )
         own = container_environment(self._spec, sources=sources, downward=downward)
         argv = command_line(self._spec, own, entrypoint=image.entrypoint, command=image.command)
-        mounts = list(container_mounts(self._spec, around.volumes, own))
+        user, owner = user_of(around.pod, self._spec), services.runtime.account
+        for each in refused(around.pod, self._spec):
+            self._tell("Warning", "RootRefused", each)
         folder = ContainerFolder(services.layout.container(around.pod, self.record.name))
-        await asyncio.to_thread(folder.make, image, hosts_file(around.pod, around.pod_ip))
+        hosts = hosts_file(around.pod, around.pod_ip)
+        await asyncio.to_thread(folder.make, image, hosts=hosts, user=user, owner=owner)
         sandbox = sandbox_of(
             self._spec,
             image=image,
@@ -192,11 +196,11 @@ class Container:
             folder=folder,
             layout=services.layout,
             operator_paths=host_paths(image, registry=services.registry),
-            volumes=mounts,
+            volumes=tuple(container_mounts(self._spec, around.volumes, own, owner)),
         )
         if services.runtime.isolated:
-            sandbox = with_working_dir(sandbox, folder)
-            make_mount_points(sandbox.mounts)
+            sandbox = with_working_dir(sandbox, folder, owner)
+            make_mount_points(sandbox.mounts, owner)
         else:
             sandbox, argv, undone = unshut(sandbox, argv, folder)
             for each in undone:

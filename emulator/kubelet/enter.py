@@ -1,8 +1,9 @@
 """Runs a command inside of a container that runs already.
 
-    python -I -S enter.py PID COMMAND...
+    python -I -S enter.py PID UID GID COMMAND...
 
-Joins the namespaces of process PID, gives up all capabilities, and executes. Needs nothing but the standard library: it
+Becomes the account that the container is of, joins the namespaces of process PID, gives up all capabilities, and
+executes. Needs nothing but the standard library: it
 is started by path.
 """
 
@@ -23,13 +24,17 @@ LINUX_CAPABILITY_VERSION_3 = 0x20080522
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def main(pid: str, command: Sequence[str]) -> int:
+def main(pid: str, uid: int, gid: int, command: Sequence[str]) -> int:
     """Run *command* and return its exit code as a shell would."""
     folder = f"/proc/{pid}/ns"
-    users = _user_namespaces(f"{folder}/user")
+    outer, inner = _user_namespaces(f"{folder}/user")
     others = [os.open(f"{folder}/{name}", os.O_RDONLY) for name in ("ipc", "uts", "pid", "mnt")]
-    # As a normal user bubblewrap makes the namespaces in one user namespace, and runs the command in one below it.
-    for fd in (*users, *others):
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    # Bubblewrap makes the namespaces in one user namespace, and runs the command in one below it, as another user.
+    for fd in (*outer, *others, *inner):
         _check(_LIBC.setns(fd, 0))
     # A process stays in its pid namespace; its children are born in the new one.
     child = os.fork()
@@ -43,14 +48,12 @@ def main(pid: str, command: Sequence[str]) -> int:
         os._exit(126)
 
 
-def _user_namespaces(path: str) -> list[int]:
-    """The user namespace that owns the container, unless it is our own."""
+def _user_namespaces(path: str) -> tuple[list[int], list[int]]:
+    """The user namespace that owns the container, and the one below it that its command is in, if there are two."""
     inner = os.open(path, os.O_RDONLY)
-    if os.fstat(inner).st_ino == os.stat("/proc/self/ns/user").st_ino:
-        return []
     outer = fcntl.ioctl(inner, NS_GET_PARENT)
     ours = os.fstat(outer).st_ino == os.stat("/proc/self/ns/user").st_ino
-    return [inner] if ours else [outer]
+    return ([inner], []) if ours else ([outer], [inner])
 
 
 def _renounce() -> None:
@@ -70,4 +73,4 @@ def _check(result: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2:]))
+    sys.exit(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]))

@@ -19,6 +19,7 @@ from emulator.kubelet.addresses import Addresses
 from emulator.kubelet.api import Api
 from emulator.kubelet.cgroups import find_cgroups
 from emulator.kubelet.events import Events
+from emulator.kubelet.identity import container_account
 from emulator.kubelet.images import Images, Pull
 from emulator.kubelet.layout import Layout
 from emulator.kubelet.node import Heartbeat, NodeFacts, machine_capacity
@@ -57,7 +58,8 @@ async def running_kubelet(
     settings: Settings, *, pull: Pull, runtime: Runtime | None, now: Callable[[], datetime]
 ) -> AsyncIterator[Pods]:
     """Run a kubelet for as long as the context lasts; at its end no pod process is left."""
-    settings.layout.make()
+    # Only without bubblewrap containers reach their files through our folder.
+    settings.layout.make(passable=runtime is None and container_account() is not None)
     if runtime is None:
         log.warning(_WITHOUT_BUBBLEWRAP)
     state = settings.layout.state
@@ -72,7 +74,7 @@ async def running_kubelet(
             api=api,
             events=Events(api, settings.node, now),
             images=Images(pull, state / "images.json"),
-            runtime=runtime or Bare(),
+            runtime=runtime or Bare(container_account()),
             cgroups=cgroups,
             addresses=addresses,
             layout=settings.layout,

@@ -11,15 +11,18 @@ from typing import Any
 
 from emulator.images import PulledImage
 from emulator.kubelet.cgroups import Limits
+from emulator.kubelet.identity import HOME, NAME, User, group_file, passwd_file, user_of
 from emulator.kubelet.layout import Layout, remove_tree
+from emulator.kubelet.ownership import give
 from emulator.kubelet.quantity import parse_quantity
 from emulator.kubelet.sandbox import Mount, Sandbox
 
-HOME = "/home/jovyan"
 DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": HOME}
 TERMINATION_LOG = "/dev/termination-log"
 _HOME = re.compile(re.escape(HOME) + r"(?=$|[/:])")
 _LONGEST_MESSAGE_BYTES = 4096
+# Mounts that every container has.
+_OWN = (HOME, "/tmp", "/var/tmp", "/etc/hosts", "/etc/passwd", "/etc/group", TERMINATION_LOG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,16 @@ class ContainerFolder:
     def hosts(self) -> Path:
         return self.path / "hosts"
 
-    def make(self, image: PulledImage, hosts: str) -> None:
-        """Begin anew, with a copy of the image's home folder."""
+    @property
+    def passwd(self) -> Path:
+        return self.path / "passwd"
+
+    @property
+    def group(self) -> Path:
+        return self.path / "group"
+
+    def make(self, image: PulledImage, *, hosts: str, user: User, owner: User | None) -> None:
+        """Begin anew, with a copy of the image's home folder; what the container may write belongs to *owner*."""
         remove_tree(self.path)
         self.path.mkdir(parents=True)
         shutil.copytree(image.home, self.home, symlinks=True)
@@ -60,7 +71,12 @@ class ContainerFolder:
             folder.mkdir()
             folder.chmod(0o1777)
         self.termination_log.touch()
+        for path in (self.home, self.tmp, self.var_tmp, self.termination_log):
+            give(path, owner)
         self.hosts.write_text(hosts)
+        shell = "/bin/bash" if Path("/bin/bash").exists() else "/bin/sh"
+        self.passwd.write_text(passwd_file(_text("/etc/passwd"), user, shell=shell))
+        self.group.write_text(group_file(_text("/etc/group"), user))
 
     def termination_message(self) -> str:
         try:
@@ -92,9 +108,9 @@ def sandbox_of(
         Mount(str(folder.home), HOME, read_only=False),
         Mount(str(folder.tmp), "/tmp", read_only=False),
         Mount(str(folder.var_tmp), "/var/tmp", read_only=False),
-        Mount(str(folder.hosts), "/etc/hosts"),
+        *(Mount(str(folder.path / name), f"/etc/{name}") for name in ("hosts", "passwd", "group")),
         Mount(str(folder.termination_log), TERMINATION_LOG, read_only=False),
-        *(Mount(str(path), str(path)) for path in seen if path.exists()),
+        *(Mount(str(path.resolve()), str(path)) for path in seen if path.exists()),
         *volumes,
     ]
     return Sandbox(
@@ -104,21 +120,24 @@ def sandbox_of(
         mounts=tuple(mounts),
         hidden=tuple(map(str, layout.hidden)),
         masked=tuple(map(str, layout.masked)),
+        user=user_of(pod, container),
     )
 
 
-def with_working_dir(sandbox: Sandbox, folder: ContainerFolder) -> Sandbox:
+def with_working_dir(sandbox: Sandbox, folder: ContainerFolder, owner: User | None) -> Sandbox:
     """Make the working folder where it is not there, as container runtimes do."""
     path = Path(sandbox.working_dir)
     if path.is_relative_to(HOME) and ".." not in path.parts:
         inside = folder.home / path.relative_to(HOME)
         if not inside.exists() and inside.parent.resolve().is_relative_to(folder.home.resolve()):
             inside.mkdir(parents=True)
+            give(folder.home, owner)
         return sandbox
     if path.exists() or any(path.is_relative_to(each.target) for each in sandbox.mounts):
         return sandbox
     made = folder.path / "working-dir"
     made.mkdir(exist_ok=True)
+    give(made, owner)
     return replace(sandbox, mounts=(*sandbox.mounts, Mount(str(made), str(path), read_only=False)))
 
 
@@ -134,10 +153,11 @@ def unshut(
         return _HOME.sub(str(folder.home), text)
 
     environment = {name: moved(value) for name, value in sandbox.environment.items()}
-    environment |= {"TMPDIR": str(folder.tmp)}
+    # The account has no name here that programs could ask for.
+    environment |= {"TMPDIR": str(folder.tmp), "USER": NAME, "LOGNAME": NAME}
     undone = []
     for mount in sandbox.mounts:
-        if mount.target in (HOME, "/tmp", "/var/tmp", "/etc/hosts", TERMINATION_LOG, mount.source):
+        if mount.target in _OWN or mount.target == mount.source:
             continue
         if mount.target.startswith(HOME + "/"):
             _link(folder.home / mount.target.removeprefix(HOME + "/"), Path(mount.source))
@@ -161,11 +181,15 @@ def limits_of(container: Mapping[str, Any]) -> Limits:
 
 def hosts_file(pod: Mapping[str, Any], pod_ip: str) -> str:
     """The machine's own hosts and the pod's name, so that it finds itself."""
-    try:
-        machine = Path("/etc/hosts").read_text(errors="replace")
-    except OSError:
-        machine = "127.0.0.1 localhost\n"
+    machine = _text("/etc/hosts") or "127.0.0.1 localhost\n"
     return f"{machine.rstrip()}\n{pod_ip} {pod['metadata']['name']}\n"
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _link(place: Path, source: Path) -> None:

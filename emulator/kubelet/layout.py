@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from emulator.images.placement import spread
 from emulator.kubelet.names import log_folder
 
 
@@ -32,12 +33,14 @@ class Layout:
     def logs(self) -> Path:
         return self.state / "logs"
 
-    def make(self) -> None:
-        """Make the state folder, which only its owner may enter."""
+    def make(self, *, passable: bool) -> None:
+        """Make the state folder, which only its owner may list, and nobody else pass unless it is *passable*."""
         self.state.mkdir(parents=True, exist_ok=True)
-        self.state.chmod(0o700)
-        self.pods.mkdir(exist_ok=True)
-        self.logs.mkdir(exist_ok=True)
+        self.state.chmod(0o711 if passable else 0o700)
+        for folder, mode in ((self.pods, 0o711), (self.logs, 0o700)):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+        spread(self.pods)
 
     def pod(self, pod: Mapping[str, Any]) -> Path:
         return self.pods / str(pod["metadata"]["uid"])

@@ -203,7 +203,13 @@ class Pod:
         folder = services.layout.volume(self.manifest, volume["name"])
         allowed = services.layout.allowed_host_paths
         made = await asyncio.to_thread(
-            make_volume, volume, folder=folder, sources=sources, downward=downward, allowed=allowed
+            make_volume,
+            volume,
+            folder=folder,
+            sources=sources,
+            downward=downward,
+            allowed=allowed,
+            owner=services.runtime.account,
         )
         if made.note:
             services.events.tell(self.manifest, "Warning", "FailedMount", made.note)

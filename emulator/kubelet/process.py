@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from emulator.kubelet.cgroups import Cgroup
+from emulator.kubelet.identity import User, container_account
 from emulator.kubelet.names import check_text
-from emulator.kubelet.sandbox import Machine, Sandbox, bubblewrap_options
+from emulator.kubelet.ownership import closed_to
+from emulator.kubelet.sandbox import REPLACED, Machine, Mount, Sandbox, bubblewrap_options
 from emulator.kubelet.spawning import CLEAN, Launch, Spawned, StartError, passed, spawn
+from emulator.kubelet.stage import staged
 
 SHIM = Path(__file__).with_name("shim.py")
 ENTER = Path(__file__).with_name("enter.py")
+STAGE = Path(__file__).with_name("stage.py")
+_SCRIPT = (sys.executable, "-I", "-S")
+_CLOSED = "containers run as user {}, which may not enter {}; with bubblewrap they need not"
+log = logging.getLogger(__name__)
 _POLL_S = 0.004
 _POLLS = 500
 
@@ -33,9 +41,11 @@ class Exit:
 
 
 class Runtime(Protocol):
-    """How containers are shut in. `isolated` tells whether mounts and hidden folders have an effect."""
+    """How containers are shut in. `isolated` tells whether mounts and hidden folders have an effect, `account` whom
+    containers are started as, if not as ourselves."""
 
     isolated: bool
+    account: User | None
 
     async def start(self, launch: Launch) -> ContainerProcess:
         """Start the command and return when it runs. Raises StartError."""
@@ -51,18 +61,14 @@ class Bubblewrap:
 
     isolated = True
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, account: User | None) -> None:
+        self.account = account
         self._program = program
 
     async def start(self, launch: Launch) -> ContainerProcess:
-        options = bubblewrap_options(launch.sandbox, Machine())
-        # The options end at NULs: with one inside, a value would become options of its own.
-        text = "\0".join(check_text("an option of the sandbox", each) for each in options)
-        with passed(text.encode(errors="surrogateescape")) as fd:
+        with self.prepared(launch.sandbox) as (command, fds):
             spawned = await spawn(
-                lambda status: (self._program, "--args", str(fd), "--json-status-fd", str(status), "--", *launch.argv),
-                launch,
-                fd,
+                lambda status: (*command, "--json-status-fd", str(status), "--", *launch.argv), launch, *fds
             )
         root = (await spawned.told()).get("child-pid")
         if root is None:
@@ -76,8 +82,39 @@ class Bubblewrap:
         return process
 
     async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
-        enter = (sys.executable, "-I", "-S", str(ENTER), str(process.main))
+        ids = (self.account.uid, self.account.gid) if self.account else (os.getuid(), os.getgid())
+        enter = (*_SCRIPT, str(ENTER), str(process.main), *map(str, ids))
         return await _execute((*enter, *_with(launch.sandbox.environment), *command), cwd="/")
+
+    @contextmanager
+    def prepared(self, sandbox: Sandbox) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+        """The command that makes *sandbox*, to be completed by more options and what to run, and the files that it
+        reads."""
+        if self.account is None:
+            with passed(_text_of(bubblewrap_options(sandbox, Machine()))) as fd:
+                yield (self._program, "--args", str(fd)), (fd,)
+            return
+        sandbox = _reachable(sandbox, self.account)
+        sources = list(dict.fromkeys(each.source for each in sandbox.mounts))
+        places = {source: staged(number) for number, source in enumerate(sources)}
+        options = _text_of(bubblewrap_options(sandbox, Machine(), places))
+        with passed(options) as fd, passed(json.dumps(sources).encode()) as sources_fd:
+            stage = (*_SCRIPT, str(STAGE), *map(str, (self.account.uid, self.account.gid, sources_fd)))
+            yield (*stage, self._program, "--args", str(fd)), (fd, sources_fd)
+
+
+def _text_of(options: Sequence[str]) -> bytes:
+    # The options end at NULs: with one inside, a value would become options of its own.
+    text = "\0".join(check_text("an option of the sandbox", each) for each in options)
+    return text.encode(errors="surrogateescape")
+
+
+def _reachable(sandbox: Sandbox, account: User) -> Sandbox:
+    """The same without folders that *account* could not mount anything in, as it may not enter them."""
+    targets = (*(each.target for each in sandbox.mounts), *sandbox.hidden, *sandbox.masked)
+    machines = (Path(each) for each in targets if each.split("/")[1] not in REPLACED)
+    closed = {str(folder) for each in machines if (folder := closed_to(each, account))}
+    return replace(sandbox, hidden=(*sandbox.hidden, *sorted(closed - set(sandbox.hidden))))
 
 
 class Bare:
@@ -85,10 +122,20 @@ class Bare:
 
     isolated = False
 
+    def __init__(self, account: User | None) -> None:
+        self.account = account
+
     async def start(self, launch: Launch) -> ContainerProcess:
         sandbox = launch.sandbox
-        spec = {"argv": launch.argv, "environment": dict(sandbox.environment), "cwd": sandbox.working_dir}
-        shim = (sys.executable, "-I", "-S", str(SHIM), str(os.getpid()))
+        if self.account and (closed := closed_to(Path(sandbox.working_dir) / "x", self.account)):
+            raise StartError(_CLOSED.format(self.account.uid, closed))
+        spec = {
+            "argv": launch.argv,
+            "environment": dict(sandbox.environment),
+            "cwd": sandbox.working_dir,
+            "user": self.account and (self.account.uid, self.account.gid),
+        }
+        shim = (*_SCRIPT, str(SHIM), str(os.getpid()))
         with passed(json.dumps(spec).encode()) as fd:
             spawned = await spawn(lambda status: (*shim, str(status), str(fd)), launch, fd)
         told = await spawned.told()
@@ -97,14 +144,16 @@ class Bare:
         return ContainerProcess(spawned, cgroup=launch.cgroup, root=None)
 
     async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
-        return await _execute((*_with(launch.sandbox.environment), *command), cwd=launch.sandbox.working_dir)
+        user = {"user": self.account.uid, "group": self.account.gid, "extra_groups": ()} if self.account else {}
+        argv = (*_with(launch.sandbox.environment), *command)
+        return await _execute(argv, cwd=launch.sandbox.working_dir, **user)
 
 
 def _with(environment: Mapping[str, str]) -> tuple[str, ...]:
     return ("/usr/bin/env", "-i", *(f"{name}={value}" for name, value in environment.items()))
 
 
-async def _execute(argv: Sequence[str], *, cwd: str) -> int:
+async def _execute(argv: Sequence[str], *, cwd: str, **user: Any) -> int:
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -114,6 +163,7 @@ async def _execute(argv: Sequence[str], *, cwd: str) -> int:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            **user,
         )
     except OSError as error:
         raise StartError(str(error)) from error
@@ -131,13 +181,18 @@ def find_runtime() -> Bubblewrap | None:
     program = shutil.which("bwrap")
     if program is None:
         return None
-    sandbox = Sandbox(hostname="test", working_dir="/", environment=CLEAN, mounts=())
-    options = bubblewrap_options(sandbox, Machine())
+    runtime = Bubblewrap(program, container_account())
+    sandbox = Sandbox(hostname="test", working_dir="/", environment=CLEAN, mounts=(Mount("/usr", "/usr"),))
     try:
-        tried = subprocess.run([program, *options, "--", "true"], env=CLEAN, capture_output=True, timeout=10)
+        with runtime.prepared(sandbox) as (command, fds):
+            tried = subprocess.run(
+                [*command, "--", "/bin/true"], env=CLEAN, pass_fds=fds, capture_output=True, timeout=10
+            )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return Bubblewrap(program) if tried.returncode == 0 else None
+    if tried.returncode:
+        log.warning("bubblewrap: %s", tried.stderr.decode(errors="replace").strip())
+    return runtime if tried.returncode == 0 else None
 
 
 class ContainerProcess:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from emulator.kubelet.identity import JOVYAN, User
 from emulator.kubelet.names import within
 
 # Folders of the machine's root that a container gets empty or as its own.
@@ -21,6 +22,7 @@ REPLACED = ("dev", "home", "proc", "run", "tmp")
 
 # Links of the machine that lead to links; more is a loop.
 _LONGEST_CHAIN = 4
+_NOWHERE_ELSE: Mapping[str, str] = {}
 
 
 class Kind(StrEnum):
@@ -55,7 +57,10 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
-    """*mounts* are seen, *hidden* folders are empty, *masked* files are empty; the rest of the machine is read-only."""
+    """*mounts* are seen, *hidden* folders are empty, *masked* files are empty; the rest of the machine is read-only.
+
+    *user* is whom the container sees itself as.
+    """
 
     hostname: str
     working_dir: str
@@ -63,24 +68,27 @@ class Sandbox:
     mounts: tuple[Mount, ...]
     hidden: tuple[str, ...] = ()
     masked: tuple[str, ...] = ()
+    user: User = JOVYAN
 
 
-def bubblewrap_options(sandbox: Sandbox, tree: Tree) -> list[str]:
-    """Return the options that make *sandbox*; the command is still to follow.
+def bubblewrap_options(sandbox: Sandbox, tree: Tree, staged: Mapping[str, str] = _NOWHERE_ELSE) -> list[str]:
+    """Return the options that make *sandbox*; the command is still to follow. *staged* tells where else a mount's
+    source is found.
 
     They hold the whole environment, so pass them with `--args`, where no other user can read them.
     """
     layers = _layers(sandbox, tree)
-    options = [*_ISOLATED, "--hostname", sandbox.hostname, "--clearenv"]
+    options = [*_ISOLATED, "--uid", str(sandbox.user.uid), "--gid", str(sandbox.user.gid)]
+    options += ["--hostname", sandbox.hostname, "--clearenv"]
     for name, value in sandbox.environment.items():
         options += ["--setenv", name, value]
     options += ["--tmpfs", "/"]
     for layer in layers:
-        options += layer.options()
-    # The kernel's settings belong to root even without capabilities, and some of them run programs.
-    options += ["--dev", "/dev", "--proc", "/proc", "--ro-bind", "/proc/sys", "/proc/sys"]
-    options += ["--ro-bind-try", "/proc/sysrq-trigger", "/proc/sysrq-trigger"]
-    options += _in_dev(sandbox)
+        options += layer.options(staged)
+    # Nothing is mounted over parts of /proc: the kernel would let no sandbox inside of this one have its own. That the
+    # kernel's settings cannot be written is due to who the container is, which is never root.
+    options += ["--dev", "/dev", "--proc", "/proc"]
+    options += _in_dev(sandbox, staged)
     # An empty file system that could be written to would be memory that nobody counts.
     for layer in layers:
         if isinstance(layer, _Empty):
@@ -89,7 +97,7 @@ def bubblewrap_options(sandbox: Sandbox, tree: Tree) -> list[str]:
 
 
 _ISOLATED = (
-    *("--unshare-pid", "--unshare-ipc", "--unshare-uts"),
+    *("--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
     *("--die-with-parent", "--new-session", "--cap-drop", "ALL"),
 )
 
@@ -100,8 +108,8 @@ class _Bound:
     target: str
     read_only: bool
 
-    def options(self) -> list[str]:
-        return ["--ro-bind" if self.read_only else "--bind", self.source, self.target]
+    def options(self, staged: Mapping[str, str]) -> list[str]:
+        return ["--ro-bind" if self.read_only else "--bind", staged.get(self.source, self.source), self.target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +117,7 @@ class _Linked:
     source: str
     target: str
 
-    def options(self) -> list[str]:
+    def options(self, staged: Mapping[str, str]) -> list[str]:
         return ["--symlink", self.source, self.target]
 
 
@@ -117,7 +125,7 @@ class _Linked:
 class _Empty:
     target: str
 
-    def options(self) -> list[str]:
+    def options(self, staged: Mapping[str, str]) -> list[str]:
         return ["--tmpfs", self.target]
 
 
@@ -215,9 +223,9 @@ def _is_in_dev(path: str) -> bool:
     return path == "/dev" or path.startswith("/dev/")
 
 
-def _in_dev(sandbox: Sandbox) -> list[str]:
+def _in_dev(sandbox: Sandbox, staged: Mapping[str, str]) -> list[str]:
     bound = [_Bound(each.source, each.target, each.read_only) for each in sandbox.mounts if _is_in_dev(each.target)]
-    return [option for each in bound for option in each.options()]
+    return [option for each in bound for option in each.options(staged)]
 
 
 class Machine:

@@ -2,9 +2,9 @@
 
     python -I -S shim.py PARENT STATUS_FD SPEC_FD
 
-The specification is JSON: `argv`, `environment`, `cwd`. Lines of JSON on STATUS_FD tell `child-pid`, and then
-`exit-code` or `error`, as bubblewrap's do. SIGTERM is passed on; SIGHUP, or the end of the parent, kills everything.
-Needs nothing but the standard library: it is started by path.
+The specification is JSON: `argv`, `environment`, `cwd` and `user` (uid and gid, or null to stay who we are). Lines of
+JSON on STATUS_FD tell `child-pid`, and then `exit-code` or `error`, as bubblewrap's do. SIGTERM is passed on; SIGHUP,
+or the end of the parent, kills everything. Needs nothing but the standard library: it is started by path.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 
 
 def main(parent: int, status_fd: int, spec_fd: int) -> int:
@@ -30,7 +32,12 @@ def main(parent: int, status_fd: int, spec_fd: int) -> int:
     with os.fdopen(status_fd, "w", buffering=1) as status:
         try:
             child = subprocess.Popen(
-                spec["argv"], env=spec["environment"], cwd=spec["cwd"], start_new_session=True, stdin=subprocess.DEVNULL
+                spec["argv"],
+                env=spec["environment"],
+                cwd=spec["cwd"],
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                **_as(spec["user"]),
             )
         except OSError as error:
             status.write(json.dumps({"error": f"exec: {spec['argv'][0]!r}: {error.strerror}"}) + "\n")
@@ -41,6 +48,17 @@ def main(parent: int, status_fd: int, spec_fd: int) -> int:
         kill_descendants()
         status.write(json.dumps({"exit-code": code}) + "\n")
     return code
+
+
+def _as(user: Sequence[int] | None) -> dict[str, Any]:
+    if user is None:
+        return {}
+    uid, gid = user
+    # /dev/stdout and /dev/stderr are opened by path, by whoever owns the pipe.
+    for output in (1, 2):
+        os.fchown(output, uid, gid)
+    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    return {"user": uid, "group": gid, "extra_groups": ()}
 
 
 def _die_with(parent: int) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from emulator.kubelet.environment import Downward, Source, Sources, expand, field_value, resource_value
+from emulator.kubelet.identity import User
 from emulator.kubelet.names import UnsafeName, check_key, mount_path, relative_path, resolve_below
+from emulator.kubelet.ownership import adopt, make_inside
 from emulator.kubelet.sandbox import Mount
 
 Manifest = Mapping[str, Any]
@@ -62,23 +64,31 @@ def volume_files(volume: Manifest, *, sources: Sources, downward: Downward) -> l
 
 
 def make_volume(
-    volume: Manifest, *, folder: Path, sources: Sources, downward: Downward, allowed: Sequence[Path]
+    volume: Manifest,
+    *,
+    folder: Path,
+    sources: Sources,
+    downward: Downward,
+    allowed: Sequence[Path],
+    owner: User | None,
 ) -> Volume:
-    """Make *volume* in *folder*, or find it on this machine. Raises VolumeError, UnsafeName."""
+    """Make *volume* in *folder*, or find it on this machine; what is made belongs to *owner*. Raises VolumeError,
+    UnsafeName."""
     name = volume["name"]
     if "hostPath" in volume:
-        return Volume(name=name, source=_host_path(volume["hostPath"], allowed), read_only=False)
+        return Volume(name=name, source=_host_path(volume["hostPath"], allowed, owner), read_only=False)
     read_only = any(key in volume for key in _READ_ONLY)
     if read_only:
         _write_all(volume_files(volume, sources=sources, downward=downward), folder)
     folder.mkdir(parents=True, exist_ok=True)
+    adopt(folder, owner)
     unknown = [key for key in volume if key not in ("name", "emptyDir", *_READ_ONLY)]
     note = f'volume "{name}" is of type {unknown[0]}, which is not supported: it is empty' if unknown else ""
     return Volume(name=name, source=folder, read_only=read_only, note=note)
 
 
 def container_mounts(
-    container: Manifest, volumes: Mapping[str, Volume], environment: Mapping[str, str]
+    container: Manifest, volumes: Mapping[str, Volume], environment: Mapping[str, str], owner: User | None
 ) -> Iterator[Mount]:
     """What of *volumes* the container sees, outermost first. Raises VolumeError, UnsafeName."""
     for asked in sorted(container.get("volumeMounts") or (), key=lambda each: str(each["mountPath"]).count("/")):
@@ -88,12 +98,12 @@ def container_mounts(
         sub_path = asked.get("subPath") or expand(asked.get("subPathExpr") or "", environment)
         source = resolve_below(volume.source, sub_path) if sub_path else volume.source
         if not source.exists():
-            source.mkdir(parents=True)
+            make_inside(volume.source, source.relative_to(volume.source).parts, owner=owner)
         read_only = volume.read_only or bool(asked.get("readOnly"))
         yield Mount(str(source), mount_path(asked["mountPath"]), read_only)
 
 
-def make_mount_points(mounts: Iterable[Mount]) -> None:
+def make_mount_points(mounts: Iterable[Mount], owner: User | None) -> None:
     """Make the places of mounts that lie inside of others; what a container put there, links above all, gives way."""
     done: list[Mount] = []
     for mount in mounts:
@@ -104,20 +114,8 @@ def make_mount_points(mounts: Iterable[Mount]) -> None:
         )
         if outer is not None and Path(outer.source).is_dir():
             inside = Path(mount.target).relative_to(outer.target)
-            _make_point(Path(outer.source), inside.parts, is_file=Path(mount.source).is_file())
+            make_inside(Path(outer.source), inside.parts, is_file=Path(mount.source).is_file(), owner=owner)
         done.append(mount)
-
-
-def _make_point(folder: Path, parts: Sequence[str], *, is_file: bool) -> None:
-    for index, part in enumerate(parts):
-        folder = folder / part
-        last_is_file = is_file and index == len(parts) - 1
-        if folder.is_symlink() or (folder.exists() and folder.is_dir() == last_is_file):
-            shutil.rmtree(folder) if folder.is_dir() and not folder.is_symlink() else folder.unlink()
-        if last_is_file:
-            folder.touch()
-        else:
-            folder.mkdir(exist_ok=True)
 
 
 def _sources(volume: Manifest) -> Iterator[tuple[str, Manifest]]:
@@ -174,7 +172,7 @@ def _write_all(files: Iterable[File], folder: Path) -> None:
         path.chmod(file.mode & 0o777)
 
 
-def _host_path(asked: Manifest, allowed: Sequence[Path]) -> Path:
+def _host_path(asked: Manifest, allowed: Sequence[Path], owner: User | None) -> Path:
     path = Path(asked["path"])
     if not path.is_absolute() or ".." in path.parts:
         raise UnsafeName(f"hostPath {asked['path']!r} must be absolute and may not contain '..'")
@@ -183,6 +181,8 @@ def _host_path(asked: Manifest, allowed: Sequence[Path]) -> Path:
         raise VolumeError(f"hostPath {path} is not below a folder that this node allows")
     if asked.get("type") == "DirectoryOrCreate":
         resolved.mkdir(parents=True, exist_ok=True)
+        # Asked for like this, it is for containers to write to, also when whoever runs us made it.
+        adopt(resolved, owner)
     if not resolved.exists():
         raise VolumeError(f"hostPath {path} does not exist")
     return resolved

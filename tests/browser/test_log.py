@@ -15,7 +15,7 @@ from tests.browser.site import Site, serve_site, wait_until
 def shown(browser: Browser) -> Iterator[Callable[[list[str]], str]]:
     """What a log shows after some messages."""
     script = """async (messages) => {
-        const { LogView } = await import("/static/log.js");
+        const { LogView } = await import("/assets/log.js");
         const element = document.createElement("pre");
         const view = new LogView(element);
         for (const message of messages) view.write(message);
@@ -71,7 +71,7 @@ def test_a_log_cannot_pretend_that_the_server_is_ready(page: Page, site: Site) -
 def test_a_hundred_thousand_lines_leave_the_page_responsive(page: Page) -> None:
     page.goto("/about")
     script = """async () => {
-        const { LogView } = await import("/static/log.js");
+        const { LogView } = await import("/assets/log.js");
         const element = document.body.appendChild(document.createElement("pre"));
         element.id = "log";
         const view = new LogView(element);

@@ -22,7 +22,7 @@ def addresses(browser: Browser) -> Iterator[Callable[[str], str]]:
 
         def address(query: str) -> str:
             script = """async ([url, token, query]) =>
-                (await import("/static/links.js")).serverAddress({ url, token }, new URLSearchParams(query))"""
+                (await import("/assets/links.js")).serverAddress({ url, token }, new URLSearchParams(query))"""
             return str(page.evaluate(script, [SERVER, "t0ken", query]))
 
         yield address

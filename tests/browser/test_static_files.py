@@ -18,7 +18,7 @@ def client() -> FlaskClient:
 
 def test_a_page_and_its_scripts_are_of_one_version_and_kept_for_long(client: FlaskClient) -> None:
     page = client.get("/").get_data(as_text=True)
-    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+    files = re.findall(r'(?:src|href)="(/assets/[^"]+)"', page)
     assert len({path.split("/")[2] for path in files}) == 1
     for path in files:
         with client.get(path) as answer:
@@ -26,7 +26,7 @@ def test_a_page_and_its_scripts_are_of_one_version_and_kept_for_long(client: Fla
             assert answer.cache_control.max_age == 365 * 24 * 3600
 
 
-@pytest.mark.parametrize("path", ["/static/links.js", "/static/0123456789ab/links.js"])
+@pytest.mark.parametrize("path", ["/assets/links.js", "/assets/0123456789ab/links.js"])
 def test_what_may_be_of_another_version_is_asked_for_again(client: FlaskClient, path: str) -> None:
     with client.get(path) as answer:
         assert answer.status_code == 200
@@ -34,14 +34,7 @@ def test_what_may_be_of_another_version_is_asked_for_again(client: FlaskClient, 
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/..%2f..%2fpages.py", "/static/x/..%2f..%2fpages.py", "/static/x/y/links.js", "/static/.."]
+    "path", ["/assets/..%2f..%2fpages.py", "/assets/x/..%2f..%2fpages.py", "/assets/x/y/links.js", "/assets/.."]
 )
 def test_only_static_files_are_served(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 404
-
-
-def test_crawlers_start_no_servers_but_may_preview_links(client: FlaskClient) -> None:
-    with client.get("/robots.txt") as answer:
-        rules = answer.get_data(as_text=True)
-    assert "Disallow: /build/\n" in rules
-    assert "/v2" not in rules

@@ -120,13 +120,13 @@ def test_pages_run_only_their_own_scripts(client: FlaskClient) -> None:
     assert f'nonce="{nonces[0]}"' in answers[0].get_data(as_text=True)
 
 
-@pytest.mark.parametrize("path", ["/nosuch", "/v2/nope/a/b/c", "/v2/gh", "/static/nosuch.js", "/static/../main.py"])
+@pytest.mark.parametrize("path", ["/nosuch", "/v2/nope/a/b/c", "/v2/gh", "/assets/nosuch.js", "/assets/../main.py"])
 def test_what_is_not_there_is_404(client: FlaskClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/about", "/v2/gh/owner/plots/main", "/versions", "/badge.svg", "/static/style.css"]
+    "path", ["/", "/about", "/v2/gh/owner/plots/main", "/versions", "/badge.svg", "/assets/style.css"]
 )
 def test_every_page_answers_get_and_head(client: FlaskClient, path: str) -> None:
     assert client.get(path, buffered=True).status_code == client.head(path, buffered=True).status_code == 200

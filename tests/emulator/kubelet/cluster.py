@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import json
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -23,7 +24,7 @@ from emulator.kube.process import Settings as ServerSettings
 from emulator.kube.process import running
 from emulator.kubelet.kubelet import Settings, running_kubelet
 from emulator.kubelet.layout import Layout, hidden_folders
-from emulator.kubelet.process import Runtime, find_runtime
+from emulator.kubelet.process import Runtime
 from emulator.kubelet.services import Timing
 
 T = TypeVar("T")
@@ -245,8 +246,12 @@ def loop_thread() -> Iterator[Loop]:
         loop.close()
 
 
-def isolation() -> Runtime | None:
-    return find_runtime()
+@contextmanager
+def passable_folder() -> Iterator[Path]:
+    """A folder that other users may enter, unlike pytest's."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder).resolve()
 
 
 def eventually(condition: Callable[[], object], otherwise: Callable[[], str] = str) -> None:

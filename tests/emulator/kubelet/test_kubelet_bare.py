@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.emulator.kubelet.cluster import Cluster, Loop, Namespace
+from emulator.kubelet.identity import ACCOUNT
+from tests.emulator.kubelet.cluster import Cluster, Loop, Namespace, passable_folder
+
+as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can start containers as somebody else")
 
 
 @pytest.fixture(scope="module")
-def bare(loop: Loop, server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    made = Cluster(loop, server_url, tmp_path_factory.mktemp("bare") / "kubelet", None)
-    with made.kubelet():
-        yield made
+def bare(loop: Loop, server_url: str) -> Iterator[Cluster]:
+    with passable_folder() as folder:
+        made = Cluster(loop, server_url, folder / "kubelet", None)
+        with made.kubelet():
+            yield made
 
 
 @pytest.fixture
@@ -67,3 +72,30 @@ def test_an_exit_code_is_told_here_too(namespace: Namespace) -> None:
     namespace.run("kill -9 $$$$")
     pod = namespace.phase("Failed")
     assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] == 137
+
+
+@as_root
+def test_a_pod_is_not_root_here_either(namespace: Namespace) -> None:
+    said = namespace.said("id -u; id -G; grep NoNewPrivs /proc/self/status; echo $USER > /dev/stdout; touch x")
+    assert said.split() == [str(ACCOUNT.uid), str(ACCOUNT.gid), "NoNewPrivs:", "1", "jovyan"]
+
+
+@as_root
+def test_a_pod_cannot_read_the_logs_of_others(namespace: Namespace, bare: Cluster) -> None:
+    said = namespace.said(f"ls {bare.state} {bare.state}/pods {bare.state}/logs; cat /etc/shadow; echo end")
+    *refused, end = said.splitlines()
+    assert end == "end"
+    assert len(refused) == 4
+    assert all("denied" in line for line in refused)
+
+
+@as_root
+def test_a_pod_that_cannot_reach_its_files_is_told_why(loop: Loop, server_url: str, tmp_path: Path) -> None:
+    (tmp_path / "shut").mkdir(mode=0o700)
+    shut = Cluster(loop, server_url, tmp_path / "shut" / "kubelet", None)
+    with shut.kubelet():
+        namespace = shut.namespace()
+        namespace.run("true")
+        pod = namespace.phase("Failed")
+    message = pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+    assert f"user {ACCOUNT.uid}, which may not enter /" in message

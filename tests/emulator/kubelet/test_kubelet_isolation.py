@@ -180,7 +180,7 @@ def test_a_normal_user_is_isolated_as_well(tmp_path: Path) -> None:
     script = "id -u; ls -A /var/lib | wc -l; echo hi > file; cat /srv/new/place/file; ls -d /proc/[0-9]* | wc -l"
     command = ["bwrap", *bubblewrap_options(sandbox, Machine()), "--", "sh", "-c", script]
     done = subprocess.run(command, user=65534, group=65534, extra_groups=[], capture_output=True, text=True)
-    assert (done.stdout.split()[:3], done.stderr) == (["65534", "0", "hi"], "")
+    assert (done.stdout.split()[:3], done.stderr) == (["1000", "0", "hi"], "")
     assert int(done.stdout.split()[3]) < 8
 
 

@@ -17,15 +17,16 @@ from typing import Any
 import pytest
 
 from emulator.kubelet.process import find_runtime
-from tests.emulator.kubelet.cluster import TOKEN, Cluster, Loop, api_server, eventually
+from tests.emulator.kubelet.cluster import TOKEN, Cluster, Loop, api_server, eventually, passable_folder
 
 MARK = f"sleep 9{os.getpid()}"
 
 
 @pytest.fixture
-def cluster(loop: Loop, server_url: str, tmp_path: Path) -> Cluster:
+def cluster(loop: Loop, server_url: str) -> Iterator[Cluster]:
     """A cluster whose kubelet does not run yet."""
-    return Cluster(loop, server_url, tmp_path / "stack" / "kubelet", find_runtime())
+    with passable_folder() as folder:
+        yield Cluster(loop, server_url, folder / "kubelet", find_runtime())
 
 
 def marked() -> list[int]:

@@ -162,7 +162,7 @@ def test_a_sub_path_follows_no_link(tmp_path: Path) -> None:
 def test_a_host_path_outside_of_the_allowed_is_refused(tmp_path: Path) -> None:
     volume = {"name": "v", "hostPath": {"path": f"{tmp_path}/x", "type": "DirectoryOrCreate"}}
     with pytest.raises(VolumeError, match="not below a folder that this node allows"):
-        make_volume(volume, folder=tmp_path, sources={}, downward=DOWNWARD, allowed=())
+        make_volume(volume, folder=tmp_path, sources={}, downward=DOWNWARD, allowed=(), owner=None)
     assert not (tmp_path / "x").exists()
 
 
