@@ -50,9 +50,8 @@ def main() -> None:
     imports = [float(_python("-c", IMPORT)) for _ in range(RUNS)]
     print(f"import of all five functions beyond functions-framework  {spread(imports)}")
     for name, path in ENTRY_POINTS.items():
-        print(
-            f"start of an instance of {name:18} to its first answer  {spread([_start(name, path) for _ in range(RUNS)])}"
-        )
+        starts = spread([_start(name, path) for _ in range(RUNS)])
+        print(f"start of an instance of {name:18} to its first answer  {starts}")
 
 
 def _python(*arguments: str) -> str:

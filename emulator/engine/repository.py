@@ -34,7 +34,6 @@ _REFUSED_FILES = {
     "apt.txt": "This builder cannot install system packages. " + _ELSEWHERE,
     "install.R": _ONLY_PYTHON,
 }
-_SCRIPTS = {"post_build": "postBuild", "start": "start"}
 _CONDA_DEPENDENCY = re.compile(r"(?:[\w.-]+::)?(python|pip)\s*((?:[=<>!~].*)?)")
 _REQUIREMENT_NAME = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)")
 _EDITABLE = re.compile(r"\s*(?:-e|--editable)[\s=]+(.*)")
@@ -98,8 +97,7 @@ def _read(pack: Any, folder: Path) -> Repository:
         if name in kinds:
             found = understand(pack, folder)
             _refuse_foreign_editables(found)
-            scripts = {field: _script(pack, folder, file) for field, file in _SCRIPTS.items()}
-            return replace(found, **scripts)
+            return replace(found, post_build=_script(pack, folder, "postBuild"), start=_script(pack, folder, "start"))
     raise BuildFailed(f"{type(pack).__name__}: {_NOT_HERE}")
 
 

@@ -32,12 +32,11 @@ def nameless(blocks: Iterable[bytes], folder: Path) -> Iterable[bytes]:
 
 def replaced(blocks: Iterable[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
     """The same bytes with *new* in place of *old*, also where two blocks meet."""
-    overlap = len(old) - 1
-    waiting = b""
+    previous = b""
     for block in blocks:
-        waiting = (waiting + block if waiting else block).replace(old, new)
-        if len(waiting) > overlap:
-            yield waiting[:-overlap]
-            waiting = waiting[-overlap:]
-    if waiting:
-        yield waiting
+        both = (previous + block).replace(old, new) if previous else block
+        if previous:
+            yield both[: len(previous)]
+        previous = both[len(previous) :]
+    if previous:
+        yield previous.replace(old, new)
