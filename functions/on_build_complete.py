@@ -44,9 +44,7 @@ def on_build_complete(request: Request, world: World) -> Response:
 
 
 def _advance_waiting(image: str, world: World, deadline: float) -> None:
-    for launch in world.launches.where("image", image):
-        if not launch.open:
-            continue
+    for launch in world.launches.where("waiting_for", image):
         if world.clock.now() > deadline:
             raise UpstreamError("The hub", "has more launches to start than one delivery has time for.")
         advance(launch.id, world)

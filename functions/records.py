@@ -80,7 +80,12 @@ def _read_build(data: Mapping[str, Any]) -> Build:
 
 
 def _launch_data(launch: Launch) -> dict[str, Any]:
-    return {**dataclasses.asdict(launch), "open": _yes(launch.open), "running": _yes(launch.phase is Phase.READY)}
+    return {
+        **dataclasses.asdict(launch),
+        "open": _yes(launch.open),
+        "running": _yes(launch.phase is Phase.READY),
+        "waiting_for": launch.image if launch.phase is Phase.WAITING else "",
+    }
 
 
 def _read_launch(data: Mapping[str, Any]) -> Launch:

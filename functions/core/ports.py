@@ -215,8 +215,8 @@ class Document:
 class Store(Protocol):
     """Records by kind and key, without transactions. Keys are any text up to 1,024 characters.
 
-    *data* is a JSON object. Fields named in INDEXED_FIELDS may be queried by equality; a query sees every write
-    that was answered before it began.
+    *data* is a JSON object. Fields named in INDEXED_FIELDS hold text without NUL and may be queried by equality; a
+    query sees every write that was answered before it began. Querying any other field raises ValueError.
     """
 
     def create_if_absent(self, kind: str, key: str, data: Mapping[str, Any]) -> Document | None:
@@ -239,7 +239,7 @@ class Store(Protocol):
 # Kind of record -> fields that can be queried. An adapter prepares its indexes from this.
 INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "build": ("backend_id", "open"),
-    "launch": ("image", "open", "running", "user"),
+    "launch": ("waiting_for", "open", "running", "user"),
     "resume": (),
 }
 

@@ -97,12 +97,12 @@ def test_an_absent_record_is_deleted_without_complaint(store: Store) -> None:
 
 
 def test_a_query_finds_the_records_of_its_kind_by_a_field(store: Store) -> None:
-    store.create_if_absent("launch", "b", {"image": "x:1"})
-    store.create_if_absent("launch", "a", {"image": "x:1"})
-    store.create_if_absent("launch", "c", {"image": "x:2"})
+    store.create_if_absent("launch", "b", {"waiting_for": "x:1"})
+    store.create_if_absent("launch", "a", {"waiting_for": "x:1"})
+    store.create_if_absent("launch", "c", {"waiting_for": "x:2"})
     store.create_if_absent("launch", "d", {})
-    store.create_if_absent("build", "e", {"image": "x:1"})
-    assert [document.key for document in store.query("launch", "image", "x:1")] == ["a", "b"]
+    store.create_if_absent("build", "e", {"waiting_for": "x:1"})
+    assert [document.key for document in store.query("launch", "waiting_for", "x:1")] == ["a", "b"]
 
 
 def test_a_query_sees_what_was_just_written_and_deleted(store: Store) -> None:
@@ -150,9 +150,9 @@ def test_a_key_is_any_text(store: Store) -> None:
 def test_a_queried_value_is_any_text_without_nul(store: Store) -> None:
     values = [key for key in ODD_KEYS if "\0" not in key]
     for value in values:
-        store.create_if_absent("launch", f"of {value}", {"image": value})
+        store.create_if_absent("launch", f"of {value}", {"waiting_for": value})
     for value in values:
-        assert [document.data["image"] for document in store.query("launch", "image", value)] == [value]
+        assert [document.data["waiting_for"] for document in store.query("launch", "waiting_for", value)] == [value]
 
 
 def test_what_the_caller_changes_later_is_not_stored(store: Store) -> None:
