@@ -32,11 +32,13 @@ def nameless(blocks: Iterable[bytes], folder: Path) -> Iterable[bytes]:
 
 def replaced(blocks: Iterable[bytes], old: bytes, new: bytes) -> Iterator[bytes]:
     """The same bytes with *new* in place of *old*, also where two blocks meet."""
-    previous = b""
+    overlap, kept = len(old) - 1, b""
     for block in blocks:
-        both = (previous + block).replace(old, new) if previous else block
-        if previous:
-            yield both[: len(previous)]
-        previous = both[len(previous) :]
-    if previous:
-        yield previous.replace(old, new)
+        whole = (kept + block).replace(old, new) if kept else block
+        # A small file is one block, and leaves as one.
+        cut = max(0, len(whole) - max(overlap, len(block)))
+        if cut:
+            yield whole[:cut]
+        kept = whole[cut:]
+    if kept:
+        yield kept.replace(old, new)

@@ -16,8 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from emulator.images import PulledImage, pull
+from emulator.kubelet.identity import container_account
 from emulator.kubelet.kubelet import Settings, running_kubelet
 from emulator.kubelet.layout import Layout, hidden_folders
+from emulator.kubelet.ownership import closed_to
 from emulator.kubelet.process import find_runtime
 
 log = logging.getLogger(__name__)
@@ -71,9 +73,23 @@ async def _run(options: argparse.Namespace, state: Path) -> None:
         pods=options.max_pods,
     )
     runtime = None if options.no_bubblewrap else find_runtime()
+    if runtime is None:
+        _check_ways(state)
     async with running_kubelet(settings, pull=pull_image, runtime=runtime, now=lambda: datetime.now(UTC)):
         await stopped.wait()
         log.info("stopping")
+
+
+def _check_ways(state: Path) -> None:
+    """Raise OSError when root's containers, who are not root, could not run at all for want of bubblewrap."""
+    account = container_account()
+    for path in (state, Path(sys.prefix), Path(sys.base_prefix)):
+        closed = None if account is None else closed_to(path, account)
+        if closed is not None:
+            raise OSError(
+                f"containers of root run as another user, who may not enter {closed}. Install bubblewrap "
+                f"(Debian: apt-get install bubblewrap), or run as a normal user, or open that folder (chmod o+x)."
+            )
 
 
 def _layout(options: argparse.Namespace, state: Path) -> Layout:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,13 @@ from emulator.stack.state import StateFolder
 # Everybody of this stack may do everything in its cluster: Kubernetes' own group for that.
 CLUSTER_USERS = ("admin", "hub", "functions", "watch-builds", "kubelet")
 CLUSTER_GROUP = "system:masters"
-# The registry's users, and whether they may push.
-REGISTRY_USERS: Mapping[str, bool] = {"stack": True, "builder": True, "functions": False, "kubelet": False}
+# The registry's users, and where they may push: a build must not replace the image that builds run in.
+REGISTRY_USERS: Mapping[str, Sequence[str]] = {
+    "stack": ("*",),
+    "builder": ("binder-*", "binderless/environments"),
+    "functions": (),
+    "kubelet": (),
+}
 # Free text to the rest of the stack, and secrets to nobody else.
 PLAIN_SECRETS = ("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches")
 
@@ -78,7 +83,9 @@ def _token_lines(secrets: Mapping[str, str]) -> str:
 
 
 def _cloud_credentials(secrets: Mapping[str, str]) -> dict[str, Any]:
-    users = {user: {"password": secrets[f"registry-{user}"], "push": push} for user, push in REGISTRY_USERS.items()}
+    users = {
+        user: {"password": secrets[f"registry-{user}"], "push": list(push)} for user, push in REGISTRY_USERS.items()
+    }
     return {"admin_token": secrets["cloud-admin"], "pubsub_token": secrets["pubsub"], "registry": users}
 
 

@@ -54,6 +54,8 @@ class StateFolder:
     def folder(self, *names: str) -> Path:
         """The folder of that name, made if it is not there."""
         folder = self.path.joinpath(*names)
+        # Containers of a stack that root runs are another user, who must get to environments and homes below.
+        self.path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
         for part in (*reversed(folder.relative_to(self.path).parents), folder.relative_to(self.path)):
             (self.path / part).mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
