@@ -49,9 +49,16 @@ def parse(document: Any) -> Credentials:
 def _user(name: str, entry: Any) -> User:
     if not name or ":" in name or not isinstance(entry, dict) or not set(entry) <= {"password", "push"}:
         raise InvalidCredentials(f"registry.{name}: expected password and push")
-    if type(entry.get("push", False)) is not bool:
-        raise InvalidCredentials(f"registry.{name}.push: expected true or false")
-    return User(_secret(f"registry.{name}.password", entry.get("password")), push=entry.get("push", False))
+    return User(_secret(f"registry.{name}.password", entry.get("password")), push=_patterns(name, entry.get("push")))
+
+
+def _patterns(name: str, value: Any) -> tuple[str, ...]:
+    """`push`: true for every repository, or a list of patterns."""
+    if value is None or isinstance(value, bool):
+        return ("*",) if value else ()
+    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+        raise InvalidCredentials(f"registry.{name}.push: expected true, false or a list of patterns")
+    return tuple(value)
 
 
 def _secret(name: str, value: Any) -> str:

@@ -7,6 +7,7 @@ import binascii
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from emulator.cloud.registry.errors import RegistryError
 
@@ -15,10 +16,10 @@ _CHALLENGE = {"WWW-Authenticate": 'Basic realm="registry", charset="UTF-8"'}
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user may pull; *push* is the right to write as well."""
+    """A user may pull. *push* are patterns of the repositories that it may write to as well (`binder-*`)."""
 
     password: str = field(repr=False)
-    push: bool = False
+    push: tuple[str, ...] = ()
 
 
 class Access:
@@ -27,16 +28,20 @@ class Access:
     def __init__(self, users: Mapping[str, User]) -> None:
         self._users = dict(users)
 
-    def check(self, authorization: str, *, writes: bool) -> None:
-        """Raise RegistryError unless the header names a user who may do this."""
+    def user(self, authorization: str) -> str:
+        """The name of the user whom the header proves. Raises RegistryError for anybody else."""
         name, password = _basic(authorization)
         user = self._users.get(name)
         # Compared also for unknown users, so that time does not tell who exists.
         known = hmac.compare_digest(password.encode(), (user.password if user else "").encode())
         if user is None or not known:
             raise RegistryError("UNAUTHORIZED", "authentication required", headers=_CHALLENGE)
-        if writes and not user.push:
-            raise RegistryError("DENIED", f"{name} may not push")
+        return name
+
+    def check_push(self, user: str, repository: str) -> None:
+        """Raise RegistryError unless *user* may write to this repository."""
+        if not any(fnmatchcase(repository, pattern) for pattern in self._users[user].push):
+            raise RegistryError("DENIED", f"{user} may not push to {repository}")
 
 
 def _basic(authorization: str) -> tuple[str, str]:

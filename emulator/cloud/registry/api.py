@@ -64,9 +64,10 @@ class RegistryApi:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; refusals come in the specification's JSON."""
         try:
-            writes = request.method not in ("GET", "HEAD")
-            self._access.check(request.headers.get("Authorization", ""), writes=writes)
+            user = self._access.user(request.headers.get("Authorization", ""))
             handler, arguments = self._find(request)
+            if request.method not in ("GET", "HEAD"):
+                self._access.check_push(user, arguments["name"])
             return await handler(request, **arguments)
         except RegistryError as error:
             return error.response()

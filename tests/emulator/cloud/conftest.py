@@ -27,6 +27,7 @@ CREDENTIALS = {
     "registry": {
         "pusher": {"password": "push-password", "push": True},
         "puller": {"password": "pull-password"},
+        "builder": {"password": "build-password", "push": ["tests/built-*", "tests/cache"]},
     },
 }
 _LISTENING = re.compile(r"listening: pubsub (\d+), registry (\d+), http (\d+)")

@@ -63,6 +63,8 @@ def test_a_taken_port_is_named_with_its_flag(tmp_path: Path, flag: str) -> None:
         {"registry": []},
         {"registry": {"a:b": {"password": "long-enough"}}},
         {"registry": {"a": {"password": "long-enough", "push": "yes"}}},
+        {"registry": {"a": {"password": "long-enough", "push": [1]}}},
+        {"registry": {"a": {"password": "long-enough", "push": [""]}}},
         {"registry": {"a": {"password": ""}}},
         {"extra": 1},
     ],

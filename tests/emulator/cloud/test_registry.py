@@ -184,6 +184,26 @@ def test_who_may_pull_may_not_push(puller: Client) -> None:
     assert code_of(puller.ask("DELETE", "manifests/x")) == (403, "DENIED")
 
 
+@pytest.mark.parametrize(
+    ("repository", "status"),
+    [
+        ("tests/built-x", 202),
+        ("tests/cache", 202),
+        ("tests/cache/x", 403),
+        ("tests/built", 403),
+        ("tests/built-x/../shell", 400),
+        ("x/tests/built-x", 403),
+    ],
+)
+def test_a_user_pushes_only_to_repositories_of_its_patterns(cloud: Cloud, repository: str, status: int) -> None:
+    builder = Client(cloud.registry, "builder", "build-password", repository)
+    with builder.session:
+        # requests would tidy the path up.
+        address = requests.Request("POST", builder.root, auth=builder.session.auth).prepare()
+        address.url = f"{builder.base}/blobs/uploads/"
+        assert builder.session.send(address, timeout=10).status_code == status
+
+
 @pytest.mark.parametrize("auth", [None, ("puller", "wrong"), ("nobody", ""), ("", "")])
 def test_strangers_are_told_how_to_log_in(puller: Client, auth: tuple[str, str] | None) -> None:
     puller.session.auth = auth

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,37 +50,37 @@ class Workshop:
     def root(self) -> Path:
         return self.folder / "kubelet"
 
-    def build(self, name: str, files: dict[str, str]) -> Build:
-        """Run repo2docker for a repository with these files."""
+    def build(self, name: str, files: dict[str, str], **variables: str) -> Build:
+        """Run repo2docker for a repository with these files, with these environment variables beside the usual."""
+        with self.started(name, files, **variables) as (image, process):
+            output, _ = process.communicate()
+        lines = [json.loads(line) for line in output.splitlines()]
+        return Build(image, process.returncode, tuple((line.get("phase"), line["message"]) for line in lines))
+
+    @contextmanager
+    def started(
+        self, name: str, files: dict[str, str], **variables: str
+    ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+        """The same build while it runs, and the image that it makes."""
         source = self.folder / "sources" / name
         for path, content in files.items():
             (source / path).parent.mkdir(parents=True, exist_ok=True)
             (source / path).write_text(content)
         sha = make_repository(source, self.folder / "repositories" / name)
         image = f"{self.registry.address}/binder/{name}:{sha}"
-        options = [
-            "--engine",
-            "process",
-            "--json-logs",
-            "--config=/nonexistent",
-            "--no-run",
-            "--push",
-            "--image",
-            image,
-        ]
+        options = ["--engine=process", "--json-logs", "--config=/nonexistent", "--no-run", "--push", "--image", image]
         user = ["--ref", sha, "--user-name", "jovyan", "--user-id", "1000"]
-        done = subprocess.run(
+        process = subprocess.Popen(
             [str(Path(sys.executable).with_name("jupyter-repo2docker")), *options, *user, "--"]
             + [f"file://{self.folder}/repositories/{name}"],
-            env=self._environment(),
+            env=self._environment() | variables,
             cwd="/",
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
         )
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
-        return Build(image, done.returncode, tuple((line.get("phase"), line["message"]) for line in lines))
+        with process:
+            yield image, process
 
     def pull(self, image: str) -> PulledImage:
         address = self.registry.address

@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -82,46 +83,119 @@ def test_a_second_repository_without_requirements_sends_no_environment(workshop:
     assert len(workshop.registry.uploads) == sent + 2
 
 
-def test_requirements_are_installed_on_top_of_the_base(workshop: Workshop, image: PulledImage) -> None:
-    built = workshop.build("small", {"requirements.txt": f"{PACKAGE}\n"})
-    assert built.exit_code == 0, built.log
-    assert f"+ {PACKAGE}" in built.messages("building")
-    small = workshop.pull(built.image)
+@pytest.fixture(scope="module")
+def side_by_side(workshop: Workshop, empty: Build) -> tuple[Build, Build]:
+    """Two repositories built at once over one cache of packages and one registry."""
+    first = {"requirements.txt": f"{PACKAGE}\n"}
+    lock = {"default": {"toolz": {"version": "==1.0.0"}}, "develop": {"iniconfig": {"version": "==2.1.0"}}}
+    second = {
+        "Pipfile.lock": json.dumps(lock),
+        "Pipfile": "[packages]\nno-such-package = '*'\n",
+        "README.md": "# Other\n",
+    }
+    with ThreadPoolExecutor() as people:
+        one, other = people.submit(workshop.build, "one", first), people.submit(workshop.build, "other", second)
+        return one.result(), other.result()
+
+
+def test_builds_at_the_same_time_do_not_disturb_each_other(side_by_side: tuple[Build, Build], empty: Build) -> None:
+    one, other = side_by_side
+    assert (one.exit_code, other.exit_code) == (0, 0), (one.log, other.log)
+    assert f"+ {PACKAGE}" in one.messages("building") and "+ toolz==1.0.0" not in one.messages("building")
+    assert {f"+ {PACKAGE}", "+ toolz==1.0.0"} <= set(other.messages("building"))
+
+
+def test_requirements_are_installed_on_top_of_the_base(
+    workshop: Workshop, image: PulledImage, side_by_side: tuple[Build, Build]
+) -> None:
+    small = workshop.pull(side_by_side[0].image)
     assert small.environment != image.environment and small.environment is not None
     ask = [str(small.environment / "bin" / "python"), "-c", "import iniconfig, jupyterlab; print(iniconfig.__file__)"]
     done = subprocess.run(ask, capture_output=True, text=True, check=True)
     assert done.stdout.startswith(str(small.environment))
 
 
-def test_the_repositorys_own_package_is_installed_and_its_build_script_sees_no_secret(
-    workshop: Workshop, empty: Build
+SETUP = """\
+import os, setuptools
+open("found.py", "w").write(repr(dict(os.environ)))
+setuptools.setup(name="mine", version="1", py_modules=["found", "mine"],
+                 entry_points={"console_scripts": ["mine = mine:main"]})
+"""
+POST_BUILD = """\
+#!/bin/bash
+set -e
+mine
+pwd > where.txt
+python -m ipykernel install --sys-prefix --name other >/dev/null
+ln -s "$PWD/where.txt" link.txt
+env > seen.txt
+! touch /usr/left-behind 2>/dev/null || echo "wrote to the machine"
+"""
+
+
+@pytest.fixture(scope="module")
+def built_with_files(workshop: Workshop, empty: Build) -> Build:
+    """Its own package, editable, from an environment.yml in a binder folder, with a postBuild that uses it."""
+    environment = "dependencies: [python=3, {pip: ['-r more.txt', '-e ..']}]"
+    files = {"binder/environment.yml": environment, "binder/more.txt": PACKAGE, "binder/postBuild": POST_BUILD}
+    return workshop.build("files", {**files, "setup.py": SETUP, "mine.py": "def main(): print('mine is here')\n"})
+
+
+def test_a_post_build_runs_in_home_with_what_was_installed(workshop: Workshop, built_with_files: Build) -> None:
+    assert built_with_files.exit_code == 0, built_with_files.log
+    said = built_with_files.messages("building")
+    assert "mine is here" in said and f"+ {PACKAGE}" in said and "wrote to the machine" not in said
+    home = workshop.pull(built_with_files.image).home
+    assert (home / "link.txt").is_symlink() and (home / "link.txt").read_text() == "/home/jovyan\n"
+    assert (home / "binder" / "postBuild").stat().st_mode & 0o100
+
+
+def test_neither_build_scripts_nor_a_post_build_see_a_secret(workshop: Workshop, built_with_files: Build) -> None:
+    home = workshop.pull(built_with_files.image).home
+    for name in ("found.py", "seen.txt"):
+        text = (home / name).read_text()
+        assert "PATH" in text and "CREDENTIALS" not in text and "secret" not in text
+
+
+def test_what_a_post_build_does_to_its_environment_stays_in_its_image(
+    workshop: Workshop, built_with_files: Build, image: PulledImage
 ) -> None:
-    setup = "import os, setuptools\nopen('found.py', 'w').write(repr(dict(os.environ)))\n"
-    setup += "setuptools.setup(name='mine', version='1', py_modules=['found'])\n"
-    built = workshop.build("package", {"setup.py": setup})
-    assert built.exit_code == 0, built.log
-    package = workshop.pull(built.image)
-    assert package.environment is not None
-    [found] = package.environment.glob("lib/python*/site-packages/found.py")
-    assert "CONTAINER_ENGINE_REGISTRY_CREDENTIALS" not in found.read_text()
-    assert "secret" not in found.read_text()
+    environment = workshop.pull(built_with_files.image).environment
+    assert environment is not None and image.environment is not None
+    kernel = json.loads((environment / "share/jupyter/kernels/other/kernel.json").read_text())
+    assert kernel["argv"][0] == f"{environment}/bin/python"
+    assert not (image.environment / "share/jupyter/kernels/other").exists()
+
+
+def test_an_editable_package_is_the_one_in_home(workshop: Workshop, built_with_files: Build) -> None:
+    environment = workshop.pull(built_with_files.image).environment
+    assert environment is not None
+    assert (environment / "bin" / "mine").is_file()
+    [finder] = environment.glob("lib/python*/site-packages/__editable__*mine*.py")
+    assert "'/home/jovyan/mine.py'" in finder.read_text() or "'/home/jovyan/mine'" in finder.read_text()
+
+
+def test_a_build_that_is_cancelled_leaves_nothing(workshop: Workshop, empty: Build) -> None:
+    files = {"postBuild": "#!/bin/sh\necho begun\nsleep 123456\n"}
+    with workshop.started("cancelled", files) as (image, process):
+        assert process.stdout is not None
+        assert any(b"begun" in line for line in process.stdout)
+        process.terminate()
+        process.stdout.read()
+    assert process.returncode == 143
+    assert not list(workshop.folder.glob("binderless-*")) and not list(workshop.folder.glob("repo2docker*"))
+    assert image.rpartition(":")[0].partition("/")[2] not in {repository for repository, _ in workshop.registry.blobs}
 
 
 @pytest.mark.parametrize(
     ("name", "files", "reason"),
     [
         ("nowhere", {"requirements.txt": "numpy==999.0\n"}, "there is no version of numpy==999.0"),
-        ("unreadable", {"requirements.txt": "numpy ==\n"}, "Couldn't parse requirement"),
-        (
-            "editable",
-            {"requirements.txt": "-e .\n", "setup.py": "from setuptools import setup\nsetup(name='e')\n"},
-            "-e",
-        ),
-        ("conflict", {"requirements.txt": "jupyterlab==4.6.6\nnotebook==6.0.0\ntornado==5.0\n"}, "No solution found"),
+        ("editable", {"requirements.txt": "-e /usr/lib\n"}, "/usr/lib"),
+        ("script", {"postBuild": "#!/bin/sh\necho 'no such data' >&2\nexit 3\n"}, "postBuild failed: no such data"),
         ("old", {"runtime.txt": "python-3.2"}, "Python 3.2, which this machine does not have"),
         ("docker", {"Dockerfile": "FROM scratch"}, "Dockerfile: This builder has no container engine."),
-        ("r", {"runtime.txt": "r-4.1-2023-01-01"}, "runtime.txt: This builder makes Python environments only."),
-        ("julia", {"Project.toml": ""}, "Project.toml: This builder makes Python environments only."),
+        ("both", {"binder/start": "", ".binder/start": ""}, "both a 'binder' and a '.binder'"),
     ],
 )
 def test_what_cannot_be_built_fails_with_the_reason(
@@ -131,6 +205,13 @@ def test_what_cannot_be_built_fails_with_the_reason(
     assert built.exit_code == 1
     assert reason in built.messages("failed")[-1]
     assert ("binder/" + name) not in {repository for repository, _ in workshop.registry.manifests}
+
+
+def test_a_build_that_uses_too_much_disk_is_stopped(workshop: Workshop, empty: Build) -> None:
+    files = {"postBuild": "#!/bin/sh\nhead -c 900000000 /dev/zero > big\n"}
+    built = workshop.build("large", files, BINDERLESS_BUILD_DISK_GIB="1")
+    assert built.exit_code == 1
+    assert "more than 1 GiB" in built.messages("failed")[-1]
 
 
 def test_the_environment_is_restored_from_the_image_when_it_was_deleted(workshop: Workshop, image: PulledImage) -> None:

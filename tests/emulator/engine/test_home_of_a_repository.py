@@ -21,7 +21,7 @@ def home_from(folder: Path, *names: str, start: str = "") -> Home:
             archive.add(folder / name, f"src/{name}", recursive=False)
     buffer.seek(0)
     with tarfile.open(fileobj=buffer) as archive:
-        home = home_of(archive, start=start)
+        home = home_of(archive, scripts={start})
         assert [b"".join(entry.blocks()) for entry in home.entries if entry.kind is Kind.FILE]
         return home
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from repo2docker.app import Repo2Docker
+from repo2docker.engine import BuildError
 from repo2docker.utils import chdir
 
 from emulator.engine.environment import _ranges
@@ -42,11 +44,13 @@ def understood(folder: Path, **files: str) -> Repository:
         ({"Project.toml": ""}, "Project.toml"),
         ({"JuliaProject.toml": ""}, "JuliaProject.toml"),
         ({"default.nix": ""}, "default.nix"),
-        ({"Pipfile": ""}, "Pipfile"),
-        ({"Pipfile.lock": "{}"}, "Pipfile.lock"),
-        ({"postBuild": "echo hello"}, "postBuild"),
+        ({"Pipfile": "[packages]\nx = {svn = 'y'}"}, "Pipfile: x (svn)"),
+        ({"Pipfile.lock": '{"default": {"x": {"git": "y", "editable": true}}}'}, "Pipfile.lock: x (editable"),
+        ({"Pipfile": "", "apt.txt": "gcc"}, "apt.txt"),
+        ({"postBuild": "", "install.R": "x"}, "install.R"),
         ({"environment.yml": "dependencies: [numpy]"}, "environment.yml: numpy comes from conda"),
-        ({"environment.yml": "dependencies: [{pip: ['-e .']}]"}, "environment.yml: -e ."),
+        ({"environment.yaml": "dependencies: [r-base]"}, "environment.yaml: r-base comes from conda"),
+        ({"binder/environment.yml": "dependencies: [python=2.7, nodejs]"}, "binder/environment.yml: nodejs comes"),
         ({"environment.yml": "variables: {A: b}"}, "environment.yml: variables"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
@@ -56,6 +60,26 @@ def test_what_cannot_be_honoured_is_refused_by_name(folder: Path, files: dict[st
         understood(folder, **files)
     assert str(caught.value).startswith(named)
     assert "honours it" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({"requirements.txt": "-e git+https://example.org/x#egg=x"}, "Without -e it works"),
+        ({"runtime.txt": "python"}, "Invalid runtime.txt"),
+        ({"pyproject.toml": "[project"}, "cannot be read"),
+        ({"environment.yml": "dependencies: ["}, "cannot be read"),
+        ({"environment.yml": "- a list"}, "cannot be read"),
+        ({"Pipfile": "[packages"}, "cannot be read"),
+        ({"Pipfile.lock": '{"default": []}'}, "cannot be read"),
+        ({"Pipfile.lock": "[" * 100_000}, "cannot be read"),
+        ({"binder/start": "", ".binder/start": ""}, "exclusive"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_understood_fails_with_the_reason(folder: Path, files: dict[str, str], reason: str) -> None:
+    with pytest.raises((BuildFailed, BuildError), match=re.escape(reason)):
+        understood(folder, **files)
 
 
 def test_an_empty_repository_asks_for_nothing(folder: Path) -> None:
@@ -108,11 +132,38 @@ def test_an_environment_of_python_and_pip_is_honoured(
     assert (repository.python, repository.requirements) == (python, requirements)
 
 
-def test_a_runtime_and_a_start_script_are_noticed(folder: Path) -> None:
-    repository = understood(
-        folder, **{"runtime.txt": "python-3.12", "binder/start": "exec", "binder/runtime.txt": "python-3.11"}
-    )
-    assert (repository.python, repository.start) == ("3.11", "binder/start")
+def test_pip_lines_of_an_environment_are_read_beside_it(folder: Path) -> None:
+    repository = understood(folder, **{"binder/environment.yml": "dependencies: [{pip: ['-r more.txt', '-e ../x']}]"})
+    assert (repository.place, repository.needs_files, repository.changes_home) == ("binder", True, True)
+
+
+def test_a_runtime_and_the_scripts_are_noticed(folder: Path) -> None:
+    files = {"runtime.txt": "python-3.12", "binder/start": "exec", "binder/runtime.txt": "python-3.11"}
+    repository = understood(folder, **files, **{"binder/postBuild": "", "postBuild": ""})
+    assert (repository.python, repository.start, repository.post_build) == ("3.11", "binder/start", "binder/postBuild")
+    assert repository.changes_home and repository.asks_nothing
+
+
+@pytest.mark.parametrize(
+    ("files", "python"),
+    [
+        ({"pyproject.toml": "[project]\nrequires-python = '>=3.99'"}, ">=3.99"),
+        ({"pyproject.toml": "[project]\nrequires-python = '>=3.99'", "runtime.txt": "python-3.11"}, "3.11"),
+        ({"pyproject.toml": "[project]\nrequires-python = '>=3.99'", "binder/requirements.txt": ""}, ""),
+        ({"Pipfile": "[requires]\npython_version = '3.12'"}, "3.12"),
+        ({"Pipfile": "", "Pipfile.lock": '{"_meta": {"requires": {"python_full_version": "3.12.1"}}}'}, "3.12"),
+    ],
+)
+def test_a_python_may_be_named_elsewhere_too(folder: Path, files: dict[str, str], python: str) -> None:
+    if "pyproject.toml" in files:
+        files = {"requirements.txt": ""} | files
+    assert understood(folder, **files).python == python
+
+
+def test_a_lock_is_taken_rather_than_the_pipfile_and_both_rather_than_requirements(folder: Path) -> None:
+    files = {"Pipfile": "[packages]\na = '*'", "requirements.txt": "c"}
+    assert understood(folder, **files).names() == {"a"}
+    assert understood(folder, **files, **{"Pipfile.lock": '{"default": {"b": {"version": "==1"}}}'}).names() == {"b"}
 
 
 def test_a_comment_in_apt_txt_asks_for_nothing(folder: Path) -> None:

@@ -13,6 +13,9 @@ import yaml
 
 from emulator.cloud import credentials, schedule
 from emulator.cloud.pubsub.filters import MAX_BYTES, parse
+from emulator.cloud.registry.access import Access as RegistryAccess
+from emulator.cloud.registry.errors import RegistryError
+from emulator.images.stock import BUILDER, SHELL
 from emulator.run import config as run_configuration
 from emulator.stack import documents
 from emulator.stack.access import CLUSTER_USERS, Access, prepare
@@ -126,3 +129,14 @@ def test_parts_see_nothing_else_of_the_environment() -> None:
     seen = part_environment(environ)
     assert set(seen) == {"HOME", "PATH", "PYTHONUNBUFFERED", "https_proxy"}
     assert network_variables(environ) == {"https_proxy": "http://proxy"}
+
+
+def test_a_build_may_push_images_and_environments_and_not_replace_the_builder(access: Access) -> None:
+    users = credentials.read(access.cloud_credentials).registry
+    registry = RegistryAccess(users)
+    for repository in ("binder-owner-name-abc", "binderless/environments"):
+        registry.check_push("builder", repository)
+    for repository in (BUILDER, SHELL, "binderless/environments-2"):
+        with pytest.raises(RegistryError):
+            registry.check_push("builder", repository)
+        registry.check_push("stack", repository)
