@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from functions.core.launch import Launch
+from functions.core.launch import Launch, provenance
 
 KEEPALIVE = ":keepalive\n\n"
 # Clients come back by themselves after a dropped connection; not all at the same moment as a stampede.
@@ -89,13 +89,8 @@ def ready(launch: Launch) -> Event:
         "phase": "ready",
         "message": f"server running at {launch.url}\n",
         "image": launch.image,
-        "repo_url": launch.repo.repo_url,
         "token": launch.token,
-        "binder_ref_url": launch.repo.ref_url,
-        "binder_launch_host": launch.host,
-        "binder_request": f"v2/{launch.provider}/{launch.repo.spec}",
-        "binder_persistent_request": f"v2/{launch.provider}/{launch.repo.resolved_spec}",
-        "binder_client_ip": launch.client_ip,
+        **provenance(launch),
         "url": launch.url,
     }
 
