@@ -1,8 +1,10 @@
 # Python 3.11 or newer; for example: make up PYTHON=python3.12
 PYTHON ?= python3
 
-# pytest runs folders in this order, and then whatever there is beside them: fast ones first, the whole stack last.
-FAST_FIRST = tests/rules tests/core tests/functions tests/hub tests/adapters tests/contract tests/emulator
+# In this order: fast ones first, the whole stack last.
+TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/contract \
+        tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/run \
+        tests/emulator/stack tests/browser tests/emulator/engine tests/e2e
 
 up:  ## install what is missing and run the stack until Ctrl-C
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up
@@ -21,7 +23,7 @@ check:  ## format, lint, types, layers
 	.venv/bin/lint-imports
 
 test:  ## everything
-	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest $(wildcard $(FAST_FIRST)) tests
+	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest $(TESTS)
 
 lock:  ## pin the newest versions that the requirements.in files allow
 	@$(PYTHON) emulator/bootstrap.py --tests

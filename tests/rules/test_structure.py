@@ -77,6 +77,13 @@ def test_the_tree_of_errors_is_drawn_as_it_is() -> None:
     assert drawn == classes
 
 
+def test_make_test_runs_every_folder_of_tests() -> None:
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    named_there = re.findall(r"^TESTS = (.*)$", makefile, re.MULTILINE)[0].split()
+    with_tests = {path.parent.relative_to(ROOT) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert {folder for folder in with_tests if not any(folder.is_relative_to(each) for each in named_there)} == set()
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
