@@ -74,16 +74,16 @@ async def _run(options: argparse.Namespace, state: Path) -> None:
     )
     runtime = None if options.no_bubblewrap else find_runtime()
     if runtime is None:
-        _check_ways(state)
+        _check_ways([state, *options.needed])
     async with running_kubelet(settings, pull=pull_image, runtime=runtime, now=lambda: datetime.now(UTC)):
         await stopped.wait()
         log.info("stopping")
 
 
-def _check_ways(state: Path) -> None:
+def _check_ways(folders: Sequence[Path]) -> None:
     """Raise OSError when root's containers, who are not root, could not run at all for want of bubblewrap."""
     account = container_account()
-    for path in (state, Path(sys.prefix), Path(sys.base_prefix)):
+    for path in folders:
         closed = None if account is None else closed_to(path, account)
         if closed is not None:
             raise OSError(
@@ -120,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--max-pods", type=int, default=110)
     parser.add_argument(
         "--allow-host-path", type=Path, action="append", default=[], help="folder below which hostPath may point"
+    )
+    parser.add_argument(
+        "--needed", type=Path, action="append", default=[], help="folder without which containers cannot do their work"
     )
     parser.add_argument(
         "--visible", type=Path, action="append", default=[], help="folder that containers may read wherever it lies"

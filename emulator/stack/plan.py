@@ -88,6 +88,7 @@ class _Stack:
             *("--registry-credentials", str(self.access.registry_files["kubelet"])),
             *("--pod-network", documents.pod_network(self.ports)),
             *("--allow-host-path", str(documents.package_cache(self.state))),
+            *("--needed", sys.prefix, "--needed", sys.base_prefix),
         )
         health = f"{self._url('kubelet')}/healthz"
         return self._python_part(
