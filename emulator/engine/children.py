@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -21,6 +22,8 @@ _LOOK_EVERY_S = 0.5
 # Looking costs a tenth of a second with the 30,000 files of an environment.
 _MEASURE_EVERY = 6
 _KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+# As a shell, uv and setuptools say it of their own children.
+_SAYS_KILLED = re.compile(r"\bKilled\b|\bSIGKILL\b|exit code -9\b")
 _OUT_OF_MEMORY = (
     "A process of the build was killed from outside. That happens when a build needs more memory than it may use: "
     "ask for fewer or smaller packages, or for a higher limit."
@@ -58,10 +61,14 @@ def run(
             watch.end()
     if reason := watch.reason or limits.too_large(size_of(measured)):
         raise BuildFailed(reason)
-    if process.returncode in _KILLED:
-        raise BuildFailed(_OUT_OF_MEMORY)
     if process.returncode:
-        raise BuildFailed(reason_of(list(last)) if last else f"exit code {process.returncode}")
+        raise BuildFailed(_why(process.returncode, list(last)))
+
+
+def _why(code: int, lines: Sequence[str]) -> str:
+    reason = reason_of(lines) if lines else f"exit code {code}"
+    killed = code in _KILLED or _SAYS_KILLED.search(reason)
+    return f"{_OUT_OF_MEMORY} ({reason})" if killed else reason
 
 
 class _Watch:

@@ -47,14 +47,14 @@ def build_base(python: Path, installer: Installer) -> Iterator[str]:
     script = environment / ENTRYPOINT
     script.write_text(_ENTRYPOINT_SCRIPT)
     script.chmod(0o755)
-    yield from _compile(installer)
+    yield from compile_all(installer)
 
 
 def extend(repository: Repository, installer: Installer) -> Iterator[str]:
     """Add what the repository asks for to the base; yields the log. Raises BuildFailed."""
     yield "Installing what the repository asks for\n"
     yield from _install(repository, installer)
-    yield from _compile(installer)
+    yield from compile_all(installer)
 
 
 def post_build(repository: Repository, installer: Installer) -> Iterator[str]:
@@ -64,7 +64,6 @@ def post_build(repository: Repository, installer: Installer) -> Iterator[str]:
         yield from installer.at_home("/bin/sh", "-c", f"./{repository.post_build}")
     except BuildFailed as error:
         raise BuildFailed(f"{repository.post_build} failed: {error}") from error
-    yield from _compile(installer)
 
 
 def _install(repository: Repository, installer: Installer) -> Iterator[str]:
@@ -134,7 +133,8 @@ def _pip(installer: Installer) -> tuple[str, ...]:
     return (installer.uv, "pip", "install", "--python", f"{installer.environment}/bin/python")
 
 
-def _compile(installer: Installer) -> Iterator[str]:
+def compile_all(installer: Installer) -> Iterator[str]:
+    """Compile what is not compiled yet; yields the log."""
     yield "Compiling\n"
     environment = f"{installer.environment}"
     yield from installer.untrusted(f"{environment}/bin/python", str(_COMPILER), environment)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from emulator.engine.environment import BASE_LOCK, BASE_RANGES
 from emulator.engine.interpreter import Interpreter
-from emulator.engine.moving import rewrite
 from emulator.engine.repository import Repository
 from emulator.images import Config, Descriptor, ImageError, Layer, Reference, RegistryClient, push
 from emulator.images.manifest import ENVIRONMENT_ANNOTATION, Manifest
@@ -61,13 +60,12 @@ def find(client: RegistryClient, key: str) -> Descriptor | None:
 
 
 def restore(client: RegistryClient, layer: Descriptor, *, into: Path) -> None:
-    """Unpack an environment, to be extended: it mentions *into* where it mentioned the folder it was for."""
+    """Unpack an environment, to be changed. Where it mentions a folder of its own, that is still the one it was for."""
     folder = layer.annotations[ENVIRONMENT_ANNOTATION]
     blocks = client.blob(REPOSITORY, layer)
     content = unpack(blocks, prefix=folder.lstrip("/"), into=into, links=of_environment, writable=True)
     if content != Path(folder).name:
         raise ImageError(f"The environment {folder} in the registry is not what its name says.")
-    rewrite(into, {Path(folder): into})
 
 
 def keep(client: RegistryClient, key: str, layer: Layer) -> None:

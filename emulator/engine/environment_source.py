@@ -10,10 +10,11 @@ from pathlib import Path
 from emulator.engine import environment, environment_cache
 from emulator.engine.installer import Installer
 from emulator.engine.interpreter import Interpreter
+from emulator.engine.limits import everything_below
+from emulator.engine.moving import rewrite
 from emulator.engine.repository import Repository
 from emulator.images import Descriptor, Layer, RegistryClient, environment_layer
-
-Log = Generator[str, None, None]
+from emulator.images.manifest import ENVIRONMENT_ANNOTATION
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,16 @@ class EnvironmentSource:
         if not self.installer.environment.exists():
             assert isinstance(layer, Descriptor)
             self._restore(layer)
+            # The base does not mention its folder; what a repository asked for may.
+            rewrite(
+                self.installer.environment,
+                {Path(layer.annotations[ENVIRONMENT_ANNOTATION]): self.installer.environment},
+            )
+        before = _state_of(self.installer.environment)
         yield from environment.post_build(wanted, self.installer)
+        if isinstance(layer, Descriptor) and _state_of(self.installer.environment) == before:
+            return self._handed_over(layer)
+        yield from environment.compile_all(self.installer)
         return self._handed_over(self._packed())
 
     def _installed(
@@ -87,3 +97,8 @@ class EnvironmentSource:
             return layer
         environment_cache.hand_over(self.client, descriptor, repository=self.repository)
         return descriptor
+
+
+def _state_of(folder: Path) -> dict[str, tuple[int, int]]:
+    """Tells whether anything in a folder was changed: strangers can set the time of a file, not that of its change."""
+    return {path: (status.st_ino, status.st_ctime_ns) for path, status in everything_below(folder)}

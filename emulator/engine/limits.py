@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,15 +58,13 @@ def _positive(environ: Mapping[str, str], name: str) -> float:
 
 
 def size_of(folder: Path) -> int:
-    """The bytes that everything below *folder* takes on disk. What vanishes meanwhile does not count."""
-    size, waiting = 0, [str(folder)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    size += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except OSError:
-            continue
-    return size
+    """The bytes that everything below *folder* takes on disk."""
+    return sum(status.st_blocks * 512 for _, status in everything_below(folder))
+
+
+def everything_below(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Every path below *folder* and what it is; no link is followed. What vanishes meanwhile is left out."""
+    for parent, folders, names in os.walk(folder):
+        for path in (os.path.join(parent, name) for name in (*folders, *names)):
+            with suppress(OSError):
+                yield path, os.lstat(path)

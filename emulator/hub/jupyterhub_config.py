@@ -40,3 +40,6 @@ c.KubeSpawner.extra_pod_config = {"restartPolicy": "Never", "enableServiceLinks"
 # A pod that cannot start is only noticed when this is over.
 c.KubeSpawner.start_timeout = 60
 c.KubeSpawner.http_timeout = 60
+# Enforced where the machine lets the kubelet make cgroups.
+c.KubeSpawner.mem_guarantee = "128M"
+c.KubeSpawner.mem_limit = "2G"

@@ -107,6 +107,7 @@ def pod_template(state: Path, network: Mapping[str, str]) -> dict[str, Any]:
         "name": "repo2docker",
         "env": variables,
         "volumeMounts": [{"name": "uv-cache", "mountPath": cache}],
+        "resources": {"requests": {"memory": "256Mi"}, "limits": {"memory": "4Gi"}},
     }
     volume = {"name": "uv-cache", "hostPath": {"path": cache, "type": "DirectoryOrCreate"}}
     return {"spec": {"containers": [container], "volumes": [volume]}}

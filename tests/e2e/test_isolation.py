@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -154,6 +155,14 @@ def test_a_token_opens_its_own_server_only(stack: Stack, attacker: Event, make_r
     headers = {"Authorization": f"token {attacker.data['token']}"}
     answer = HTTP.request("GET", f"{victim.data['url']}api/contents", headers=headers)
     assert answer.status == 403
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: cgroups are not for everybody")
+def test_a_notebook_cannot_fill_the_memory(stack: Stack, make_repository: MakeRepository) -> None:
+    server = stack.ready(make_repository("filler"))
+    assert run(server, "len(bytearray(10**8))") == "100000000"
+    with pytest.raises((TimeoutError, ConnectionError, aiohttp.ClientError)):
+        run(server, "len(b'x' * (3 * 2**30))")
 
 
 @needs_bubblewrap

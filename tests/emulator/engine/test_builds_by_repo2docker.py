@@ -167,6 +167,15 @@ def test_what_a_post_build_does_to_its_environment_stays_in_its_image(
     assert not (image.environment / "share/jupyter/kernels/other").exists()
 
 
+def test_a_post_build_that_leaves_the_environment_alone_shares_it(workshop: Workshop, image: PulledImage) -> None:
+    sent = len(workshop.registry.uploads)
+    built = workshop.build("data", {"postBuild": "#!/bin/sh\necho 1,2 > data.csv\n"})
+    assert built.exit_code == 0, built.log
+    pulled = workshop.pull(built.image)
+    assert pulled.environment == image.environment and (pulled.home / "data.csv").read_text() == "1,2\n"
+    assert len(workshop.registry.uploads) == sent + 2
+
+
 def test_an_editable_package_is_the_one_in_home(workshop: Workshop, built_with_files: Build) -> None:
     environment = workshop.pull(built_with_files.image).environment
     assert environment is not None

@@ -39,10 +39,11 @@ def goes(pid: str) -> bool:
         ("head -c 300000 /dev/zero > big", {"disk_bytes": 200_000}, "GiB (BINDERLESS_BUILD_DISK_GIB)"),
         ("head -c 300000 /dev/zero > big; sleep 60", {"disk_bytes": 200_000}, "GiB (BINDERLESS_BUILD_DISK_GIB)"),
         ("kill -9 $$", {}, "more memory than it may use"),
+        ("echo 'error: Call to build_wheel failed (signal: 9 (SIGKILL))'; exit 2", {}, "more memory than it may use"),
         ("echo 'error: this'; exit 2", {}, "this"),
         ("exit 3", {}, "exit code 3"),
     ],
-    ids=["time", "disk at the end", "disk meanwhile", "memory", "its own words", "silent"],
+    ids=["time", "disk at the end", "disk meanwhile", "memory", "memory of a child", "its own words", "silent"],
 )
 def test_a_build_that_exceeds_a_limit_or_fails_says_which(
     tmp_path: Path, script: str, limits: dict[str, float], reason: str
