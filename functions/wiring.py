@@ -94,7 +94,7 @@ def _providers(config: Config) -> Mapping[str, RepoProvider]:
         "git": Git(
             allow_http=git.allow_http,
             allow_private_addresses=git.allow_private_addresses,
-            allow_file=git.allow_file,
+            file_folders=tuple(map(Path, git.file_folders)),
         ),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,15 @@ def function_url(ports: Ports, function: str) -> str:
     return f"http://{HOST}:{ports[function]}/"
 
 
-def functions_config(ports: Ports, *, state: Path, network: Mapping[str, str]) -> dict[str, Any]:
+def repository_folders(state: Path, environ: Mapping[str, str]) -> list[Path]:
+    """Whose repositories may be launched as file://: the stack's own, and those that the person offers."""
+    offered = environ.get("BINDERLESS_REPOSITORIES", "").split(":")
+    return [state / "git", *(Path(folder).absolute() for folder in offered if folder)]
+
+
+def functions_config(
+    ports: Ports, *, state: Path, network: Mapping[str, str], repositories: Sequence[Path] = ()
+) -> dict[str, Any]:
     """The functions' config.yaml, without secrets. *network* is what builds need to know to install packages."""
     return {
         "hub": {"url": hub_url(ports), "api_url": hub_api_url(ports)},
@@ -75,7 +83,7 @@ def functions_config(ports: Ports, *, state: Path, network: Mapping[str, str]) -
             "certs_url": f"http://{HOST}:{ports['cloud']}/oauth2/v1/certs",
         },
         "scheduler": {"service_account": SCHEDULER_ACCOUNT, "audience": function_url(ports, "cull")},
-        "git": {"allow_http": True, "allow_private_addresses": True, "allow_file": True},
+        "git": {"allow_http": True, "allow_private_addresses": True, "file_folders": list(map(str, repositories))},
     }
 
 
@@ -90,12 +98,18 @@ def functions_environment(access: Access, *, user: str) -> dict[str, str]:
     }
 
 
+def git_config(state: Path) -> Path:
+    """Where builds find that they may clone file:// repositories, which belong to another user than theirs."""
+    return state / "git" / ".gitconfig"
+
+
 def pod_template(state: Path, network: Mapping[str, str]) -> dict[str, Any]:
     """What the embedded engine needs of a build's pod: a cache of packages, and leave to push."""
     cache = str(package_cache(state))
     variables: list[dict[str, Any]] = [
         {"name": "BINDERLESS_ENVIRONMENTS", "value": str(state / "kubelet" / "environments")},
         {"name": "UV_CACHE_DIR", "value": cache},
+        {"name": "GIT_CONFIG_GLOBAL", "value": str(git_config(state))},
         {
             "name": "CONTAINER_ENGINE_REGISTRY_CREDENTIALS",
             "valueFrom": {"secretKeyRef": {"name": PUSH_SECRET, "key": PUSH_KEY}},

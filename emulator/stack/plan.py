@@ -28,7 +28,7 @@ def make_plan(state: StateFolder, environ: Mapping[str, str]) -> Plan:
     access = prepare(state, ports)
     surroundings = part_environment(environ)
     _write_documents(state, ports, access, environ)
-    stack = _Stack(state.path, ports, access, surroundings)
+    stack = _Stack(state.path, ports, access, surroundings, documents.repository_folders(state.path, environ))
     return Plan(url=documents.public_url(ports), members=[*stack.parts(), *stack.steps()])
 
 
@@ -41,7 +41,13 @@ def facts(state: StateFolder) -> dict[str, str]:
 def _write_documents(state: StateFolder, ports: Mapping[str, int], access: Access, environ: Mapping[str, str]) -> None:
     for name in ("functions", "hub", "git", "run", "kube", "kubelet/uv-cache"):
         state.folder(*name.split("/"))
-    config = documents.functions_config(ports, state=state.path, network=network_variables(environ))
+    repositories = documents.repository_folders(state.path, environ)
+    config = documents.functions_config(
+        ports, state=state.path, network=network_variables(environ), repositories=repositories
+    )
+    # What is published there is for everybody; containers of root's stack are another user.
+    state.folder("git").chmod(0o755)
+    state.write("git/.gitconfig", "[safe]\n\tdirectory = *\n").chmod(0o644)
     state.write("functions/config.yaml", yaml.safe_dump(config, sort_keys=False))
     state.write("schedule.yaml", yaml.safe_dump(documents.schedule(ports), sort_keys=False))
     run = documents.run_config(
@@ -61,6 +67,7 @@ class _Stack:
     ports: Mapping[str, int]
     access: Access
     surroundings: Mapping[str, str]
+    repositories: Sequence[Path]
 
     def parts(self) -> Sequence[Part]:
         return [
@@ -89,6 +96,7 @@ class _Stack:
             *("--pod-network", documents.pod_network(self.ports)),
             *("--allow-host-path", str(documents.package_cache(self.state))),
             *("--needed", sys.prefix, "--needed", sys.base_prefix),
+            *(word for folder in self.repositories for word in ("--visible", str(folder))),
         )
         health = f"{self._url('kubelet')}/healthz"
         return self._python_part(

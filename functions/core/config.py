@@ -18,7 +18,7 @@ from functions.core.settings import Config, Secret
 
 PREFIX = "BINDERLESS_"
 # What other parts of an installation call theirs: not settings, not mistakes.
-FOREIGN_VARIABLES = frozenset({"BINDERLESS_CONFIG", "BINDERLESS_PORT", "BINDERLESS_STATE"})
+FOREIGN_VARIABLES = frozenset({"BINDERLESS_CONFIG", "BINDERLESS_PORT", "BINDERLESS_REPOSITORIES", "BINDERLESS_STATE"})
 
 
 @dataclass(frozen=True, slots=True)

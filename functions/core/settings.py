@@ -87,7 +87,9 @@ class SchedulerSettings:
 class GitSettings:
     allow_http: bool = setting("Whether repositories may be fetched without TLS.", False)
     allow_private_addresses: bool = setting("Whether repositories may be on private or loopback addresses.", False)
-    allow_file: bool = setting("Whether file:// repositories may be launched.", False)
+    file_folders: tuple[str, ...] = setting(
+        "Folders whose repositories may be launched as file://; none: none may.", ()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

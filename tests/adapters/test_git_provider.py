@@ -54,7 +54,7 @@ def host(folder: Path, shas: Shas) -> Iterator[GitHost]:
 
 @pytest.fixture
 def git() -> Git:
-    return Git(allow_http=True, allow_private_addresses=True, allow_file=True, timeout_s=5)
+    return Git(allow_http=True, allow_private_addresses=True, file_folders=[Path("/")], timeout_s=5)
 
 
 def spec(url: str, ref: str) -> str:
@@ -319,3 +319,13 @@ def test_a_ref_does_not_lead_out_of_the_repository(tmp_path: Path, git: Git) -> 
     (repository.path / ".git/refs/heads/out").symlink_to(tmp_path / "secret")
     with pytest.raises(RefNotFound):
         git.resolve(spec(f"file://{repository.path}", "out"))
+
+
+@pytest.mark.parametrize("ref", ["main", "a" * 40])
+def test_only_folders_that_are_offered_may_be_launched_from(tmp_path: Path, ref: str) -> None:
+    (tmp_path / "offered").mkdir()
+    (tmp_path / "offered" / "way-out").symlink_to(tmp_path)
+    git = Git(file_folders=[tmp_path / "offered"])
+    for path in (tmp_path / "private", tmp_path / "offered" / "way-out" / "private"):
+        with pytest.raises(NotAllowed):
+            git.resolve(spec(f"file://{path}", ref))

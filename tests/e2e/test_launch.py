@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -110,6 +111,15 @@ def test_a_repository_that_is_not_there_and_one_without_that_branch_are_told_apa
     assert "no public repository" in missing.message
     assert "no branch, tag or commit no-such-branch" in branchless.message
     assert "default branch is main" in branchless.message
+
+
+def test_a_folder_that_is_offered_is_launched_from_and_no_other(
+    stack: Stack, make_repository: MakeRepository, tmp_path: Path
+) -> None:
+    make_repository("local")
+    assert stack.ready(f"file://{stack.state}/git/local")
+    [refused] = stack.launch(f"file://{tmp_path}/local")
+    assert "not in a folder whose repositories may be launched" in refused.message
 
 
 def test_kubectl_sees_the_cluster(stack: Stack, plain: str) -> None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from functions.adapters.addresses import PublicPool
 from functions.adapters.http import RETRY, HttpClient, Retry
 from functions.adapters.providers.local import LocalRepository
 from functions.adapters.providers.remote import USER_AGENT, GitRemote
-from functions.core.errors import RefNotFound
+from functions.core.errors import NotAllowed, RefNotFound
 from functions.core.ports import ResolvedRepo
 from functions.core.specs import is_sha, is_short_sha, parse_git
 
 
 class Git:
-    """Repositories at addresses that people choose; *pool* decides which hosts may be reached."""
+    """Repositories at addresses that people choose; *pool* decides which hosts may be reached, *file_folders* holds
+    what may be launched of this machine."""
 
     prefix = "git"
 
@@ -24,12 +27,12 @@ class Git:
         *,
         allow_http: bool = False,
         allow_private_addresses: bool = False,
-        allow_file: bool = False,
+        file_folders: Sequence[Path] = (),
         timeout_s: float = 10.0,
         retry: Retry = RETRY,
         pool: PublicPool | None = None,
     ) -> None:
-        self._allow_http, self._allow_file = allow_http, allow_file
+        self._allow_http, self._file_folders = allow_http, tuple(folder.resolve() for folder in file_folders)
         self._timeout_s, self._retry = timeout_s, retry
         self._pool = pool or PublicPool(allow_private=allow_private_addresses)
 
@@ -47,7 +50,7 @@ class Git:
         }
 
     def resolve(self, spec: str) -> ResolvedRepo:
-        named = parse_git(spec, allow_http=self._allow_http, allow_file=self._allow_file)
+        named = parse_git(spec, allow_http=self._allow_http, allow_file=bool(self._file_folders))
         sha = self._commit(named.url, named.ref)
         return ResolvedRepo(
             provider=self.prefix,
@@ -61,6 +64,8 @@ class Git:
 
     def _commit(self, url: str, ref: str) -> str:
         local = url.startswith("file:")
+        if local:
+            self._check_folder(url)
         if is_sha(ref):
             # There is nothing to ask, but the build will go there.
             if not local:
@@ -73,6 +78,11 @@ class Git:
                 raise
             hint = "If it begins a commit's id: give all 40 characters of it."
             raise RefNotFound(error.repo_url, ref, default_branch=error.default_branch, hint=hint) from error
+
+    def _check_folder(self, url: str) -> None:
+        folder = Path(unquote(urlsplit(url).path)).resolve()
+        if not any(folder.is_relative_to(allowed) for allowed in self._file_folders):
+            raise NotAllowed(f"{url} is not in a folder whose repositories may be launched here.")
 
     def _remote(self, url: str) -> GitRemote:
         host = urlsplit(url).hostname or "The git host"
