@@ -71,16 +71,18 @@ def _measure(stack: Stack) -> None:
 
 def _launch(stack: Stack, repo_url: str) -> tuple[list[float], float, Event]:
     """Seconds of each stage, seconds to the answer of a kernel, and the last event."""
-    begun = last = time.perf_counter()
-    stages: list[float] = []
+    begun = time.perf_counter()
+    reached = [0.0] * len(STAGES)
     for event in stack.until_end(stack.launch(repo_url)):
-        while len(stages) < len(STAGES) and STAGES[len(stages)][1](event):
-            stages.append(time.perf_counter() - last)
-            last = time.perf_counter()
-            if len(stages) == 1:
-                break
-    if len(stages) != len(STAGES):
+        now = time.perf_counter() - begun
+        reached = [
+            at or (now if is_reached(event) else 0.0) for at, (_, is_reached) in zip(reached, STAGES, strict=True)
+        ]
+    if event.phase != "ready":
         raise RuntimeError(f"the launch ended early: {event.message}")
+    # The Hub may tell of the container only after it has found the server ready.
+    reached = [min(at or reached[-1], reached[-1]) for at in reached]
+    stages = [later - earlier for earlier, later in zip([0.0, *reached], reached, strict=False)]
     asyncio.run(_compute(event))
     return stages, time.perf_counter() - begun, event
 
