@@ -23,8 +23,9 @@ async def execute(session: aiohttp.ClientSession, server_url: str, token: str, c
         try:
             channels = f"{kernels}/{kernel}/channels".replace("http", "ws", 1)
             async with session.ws_connect(channels, headers=headers) as socket:
-                await socket.send_json(_execute_request(code))
-                return await _result(socket)
+                request = _execute_request(code)
+                await socket.send_json(request)
+                return await _result(socket, request["header"]["msg_id"])
         finally:
             async with session.delete(f"{kernels}/{kernel}", headers=headers):
                 pass
@@ -43,9 +44,12 @@ def _execute_request(code: str) -> dict[str, Any]:
     }
 
 
-async def _result(socket: aiohttp.ClientWebSocketResponse) -> str:
+async def _result(socket: aiohttp.ClientWebSocketResponse, request_id: str) -> str:
     async for frame in socket:
         message = json.loads(frame.data)
+        # A kernel also speaks of itself: that it has been started again, or warnings of its interpreter.
+        if message["parent_header"].get("msg_id") != request_id:
+            continue
         content = message["content"]
         match message["msg_type"]:
             case "execute_result":
