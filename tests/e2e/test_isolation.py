@@ -165,7 +165,7 @@ def test_a_notebook_cannot_fill_the_memory(stack: Stack, make_repository: MakeRe
         answer = run(server, "len(b'x' * (3 * 2**30))")
     except (TimeoutError, ConnectionError, aiohttp.ClientError):
         answer = "the kernel was killed"
-    assert answer != str(3 * 2**30), answer
+    assert answer in ("the kernel was killed", "MemoryError: ")
 
 
 @needs_bubblewrap
