@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
@@ -88,15 +88,16 @@ def publisher(config: Config) -> PubSubPublisher:
 
 
 def _providers(config: Config) -> Mapping[str, RepoProvider]:
-    git, github = config.git, config.github
-    return {
-        "gh": GitHub(url=github.url, api_url=github.api_url, token=github.token.reveal()),
-        "git": Git(
-            allow_http=git.allow_http,
-            allow_private_addresses=git.allow_private_addresses,
+    git, github, providers = config.git, config.github, config.providers
+    makers: dict[str, Callable[[], RepoProvider]] = {
+        "gh": lambda: GitHub(url=github.url, api_url=github.api_url, token=github.token.reveal()),
+        "git": lambda: Git(
+            allow_http=providers.allow_http,
+            allow_private_addresses=providers.allow_private_addresses,
             file_folders=tuple(map(Path, git.file_folders)),
         ),
     }
+    return {prefix: makers[prefix]() for prefix in providers.enabled if prefix in makers}
 
 
 def _registry(config: Config) -> OCIRegistry:

@@ -83,7 +83,8 @@ def functions_config(
             "certs_url": f"http://{HOST}:{ports['cloud']}/oauth2/v1/certs",
         },
         "scheduler": {"service_account": SCHEDULER_ACCOUNT, "audience": function_url(ports, "cull")},
-        "git": {"allow_http": True, "allow_private_addresses": True, "file_folders": list(map(str, repositories))},
+        "providers": {"allow_http": True, "allow_private_addresses": True},
+        "git": {"file_folders": list(map(str, repositories))},
     }
 
 

@@ -47,7 +47,9 @@ class _Setting:
             return ""
         if self.field.default is dataclasses.MISSING:
             return "required"
-        return f"`{self.field.default}`" if self.field.default not in ("", (), Secret()) else ""
+        default = self.field.default
+        text = ", ".join(default) if isinstance(default, tuple) else str(default)
+        return f"`{text}`" if default not in ("", (), Secret()) else ""
 
     @property
     def variable(self) -> str:
@@ -192,6 +194,12 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 def _cross_checks(config: Config) -> Iterator[str]:
     if config.store.backend == "sqlite" and not config.store.path:
         yield "store.path: required for the sqlite store"
+    unknown = sorted(set(config.providers.enabled) - set(settings.PROVIDERS))
+    if unknown:
+        yield f"providers.enabled: no such provider: {', '.join(unknown)}"
+    path = config.web.base_path
+    if not (path.startswith("/") and path.endswith("/")) or "//" in path:
+        yield "web.base_path: must begin and end with a slash, and hold no two in a row"
     if len(config.launches.secret.reveal()) < 32:
         yield "launches.secret: must have at least 32 characters"
     for name in ("hub.token",):

@@ -18,7 +18,8 @@ class ResolvedRepo:
     """A repository at a commit: what is built. The words are BinderHub's.
 
     `sha` never moves; `slug` names the image; `resolved_spec` is the spec with `sha` in the place of the ref;
-    `ref_url` is a page for people, `repo_url` what repo2docker gets.
+    `ref_url` is a page for people, `repo_url` what repo2docker gets. `etag` is what the service calls its answer, if it
+    does: asking again with it may cost less.
     """
 
     provider: str
@@ -28,6 +29,7 @@ class ResolvedRepo:
     slug: str
     resolved_spec: str
     ref_url: str
+    etag: str = ""
 
 
 class RepoProvider(Protocol):
@@ -39,9 +41,10 @@ class RepoProvider(Protocol):
         """What `/api/repoproviders` says of this provider (BinderHub's format)."""
         ...
 
-    def resolve(self, spec: str) -> ResolvedRepo:
+    def resolve(self, spec: str, known: ResolvedRepo | None = None) -> ResolvedRepo:
         """Resolve the raw, still percent-encoded *spec*, e.g. `owner/name/HEAD`.
 
+        *known* is what the same spec was resolved to before; it is returned again when its `etag` still holds.
         Raises InvalidSpec, NotAllowed, RepoNotFound, RefNotFound, UpstreamError and its kinds.
         """
         ...

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
 from typing import Any
 
+# In BinderHub's order.
+PROVIDERS = ("gh", "gist", "git", "gl", "zenodo", "figshare", "hydroshare", "dataverse", "ckan")
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
@@ -56,6 +59,9 @@ class BuildSettings:
         "Parts of a Kubernetes pod template merged into every build job: volumes, node selector, resources.", {}
     )
     extra_args: tuple[str, ...] = setting("Further arguments for repo2docker.", ())
+    appendix: str = setting(
+        "Dockerfile lines for the end of every image; {binder_url} and {repo_url} are filled in.", ""
+    )
     timeout_s: int = setting("Longest build, in seconds.", 3600)
     retry_pause_s: int = setting("How long a failed build of a commit is remembered before it may be tried again.", 60)
 
@@ -84,9 +90,17 @@ class SchedulerSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    enabled: tuple[str, ...] = setting("Which kinds of launch links work, in the order of the form.", PROVIDERS)
+    ref_ttl_s: int = setting("How long a branch, tag or DOI is taken to name the same thing without asking again.", 60)
+    ref_keep_s: int = setting("How long what it named last is remembered, for when its service is out.", 604800)
+    allow_http: bool = setting("Whether what strangers name may be fetched without TLS.", False)
+    allow_private_addresses: bool = setting("Whether it may be on private or loopback addresses.", False)
+    doi_url: str = setting("Where DOIs are resolved.", "https://doi.org")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GitSettings:
-    allow_http: bool = setting("Whether repositories may be fetched without TLS.", False)
-    allow_private_addresses: bool = setting("Whether repositories may be on private or loopback addresses.", False)
     file_folders: tuple[str, ...] = setting(
         "Folders whose repositories may be launched as file://; none: none may.", ()
     )
@@ -95,13 +109,38 @@ class GitSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitHubSettings:
     url: str = setting("Address of GitHub, or of a GitHub Enterprise server.", "https://github.com")
+    gist_url: str = setting("Address of its gists.", "https://gist.github.com")
     api_url: str = setting("Address of its REST API.", "https://api.github.com")
+    token: Secret = setting("Token for its REST API; short commit ids and gists need the API.", Secret())
+    allow_secret_gists: bool = setting("Whether gists that are not listed publicly may be launched.", False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitLabSettings:
+    url: str = setting("Address of GitLab, or of a GitLab of your own.", "https://gitlab.com")
     token: Secret = setting("Token for its REST API; only short commit ids need the API.", Secret())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigshareSettings:
+    api_url: str = setting("Address of figshare's REST API.", "https://api.figshare.com")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HydroshareSettings:
+    url: str = setting("Address of HydroShare.", "https://www.hydroshare.org")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchSettings:
     secret: Secret = setting("Key of the resume cookie, at least 32 characters.")
+    token_secrets: Secret = setting(
+        "Keys of build tokens, separated by commas; the first signs; hexadecimal as BinderHub's; empty: from secret.",
+        Secret(),
+    )
+    token_expires_s: int = setting("How long the build token of a page is good for.", 300)
+    token_check_origin: bool = setting("Whether a build token is only good for the site that its page was on.", True)
+    build_only: bool = setting("Whether ?build_only=true may ask for an image without a server.", False)
     watcher_gone_s: int = setting("After how long without a watcher a launch gets no server when its build ends.", 60)
     timeout_s: int = setting("How long a server may take to start.", 600)
     keep_s: int = setting("How long a finished launch can be resumed.", 3600)
@@ -129,6 +168,11 @@ class WebSettings:
     badge_base_url: str = setting("Address in badges and links; empty: the address the visitor used.", "")
     proxies: int = setting("How many proxies in front of the functions add an address to X-Forwarded-For.", 1)
     version: str = setting("What /versions says of binderhub.", "binderless")
+    builder_info: Mapping[str, Any] = setting("What /versions says of builder_info; empty: the build image.", {})
+    base_path: str = setting("Path below which everything is, with slashes at both ends.", "/")
+    api_only: bool = setting("Whether to serve the API without the pages.", False)
+    cors_allow_origins: tuple[str, ...] = setting("Sites whose pages may use the API; * for all.", ())
+    origin: str = setting("What the launch events call this hub; empty: the host that the visitor used.", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +185,12 @@ class Config:
     store: StoreSettings
     events: EventSettings
     scheduler: SchedulerSettings
+    providers: ProviderSettings
     git: GitSettings
     github: GitHubSettings
+    gitlab: GitLabSettings
+    figshare: FigshareSettings
+    hydroshare: HydroshareSettings
     launches: LaunchSettings
     cull: CullSettings
     webhooks: WebhookSettings

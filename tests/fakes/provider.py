@@ -45,7 +45,7 @@ class FakeProvider:
             "ref": {"enabled": True, "default": "HEAD"},
         }
 
-    def resolve(self, spec: str) -> ResolvedRepo:
+    def resolve(self, spec: str, known: ResolvedRepo | None = None) -> ResolvedRepo:
         self.asked.append(spec)
         answer = self._answers.get(spec) or RepoNotFound(f"https://git.example.org/{spec}")
         if isinstance(answer, BinderError):

@@ -11,7 +11,7 @@ import pytest
 
 from functions.core.errors import LaunchFailed, RateLimited, RefNotFound, UpstreamError
 from functions.core.launch import Phase
-from functions.core.ports import BuildStatus
+from functions.core.ports import BuildStatus, ResolvedRepo
 from functions.core.progress import EventId, parse_event_id
 from functions.stream import Asked, launch_stream
 from functions.world import World
@@ -311,7 +311,10 @@ def test_a_watcher_that_comes_back_late_gets_its_server(fakes: Fakes) -> None:
 
 
 def test_a_bug_of_ours_tells_no_traceback(fakes: Fakes) -> None:
-    fakes.provider.resolve = lambda spec: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+    def broken(spec: str, known: ResolvedRepo | None = None) -> ResolvedRepo:
+        raise ZeroDivisionError
+
+    fakes.provider.resolve = broken  # type: ignore[method-assign]
     assert launch(fakes.world())[-1]["message"] == "Internal error. Please try again.\n"
 
 

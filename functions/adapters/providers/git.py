@@ -49,7 +49,7 @@ class Git:
             "ref": {"enabled": True, "default": "HEAD"},
         }
 
-    def resolve(self, spec: str) -> ResolvedRepo:
+    def resolve(self, spec: str, known: ResolvedRepo | None = None) -> ResolvedRepo:
         named = parse_git(spec, allow_http=self._allow_http, allow_file=bool(self._file_folders))
         sha = self._commit(named.url, named.ref)
         return ResolvedRepo(

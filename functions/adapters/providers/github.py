@@ -56,7 +56,7 @@ class GitHub:
             "ref": {"enabled": True, "default": "HEAD"},
         }
 
-    def resolve(self, spec: str) -> ResolvedRepo:
+    def resolve(self, spec: str, known: ResolvedRepo | None = None) -> ResolvedRepo:
         named = parse_github(spec)
         repo_url = f"{self._url}/{named.owner}/{named.name}"
         sha = self._commit(named.owner, named.name, named.ref)
