@@ -6,6 +6,7 @@ every step is one that may be repeated: names are settled and stored before anyb
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,6 +31,8 @@ from functions.core.launch import (
 from functions.core.ports import HubServer, ImageFound, ResolvedRepo
 from functions.world import World
 
+log = logging.getLogger(__name__)
+
 _MOST_STEPS = 10
 _NOT_ASKED = NotAsked()
 
@@ -50,8 +53,9 @@ def advance(launch_id: str, world: World) -> Launch | None:
     try:
         return _take_steps(leased, world)
     except BinderError as error:
-        after = _postponed(error, world) if error.retry else _failing(str(error), error.status, world)
-        return _release(leased, world, after)
+        if error.retry:
+            return _release(leased, world, _postponed(error, world))
+        return _give_up(leased, world, error)
 
 
 def _take_steps(launch: Launch, world: World) -> Launch | None:
@@ -98,7 +102,7 @@ def _decide(launch: Launch, world: World, server: HubServer | NotAsked | None = 
 
 
 def _join_build(launch: Launch, world: World) -> Launch | None:
-    build = ensure_build(launch.repo, launch.image, world)
+    build = ensure_build(launch.repo, launch.image, world, host=launch.host)
     return _write(launch, world, lambda it: replace(it, attempt=build.attempt, digest=build.digest))
 
 
@@ -115,16 +119,35 @@ def _start_server(launch: Launch, world: World) -> Launch | None:
 
 
 def _finished(launch: Launch, world: World) -> Launch:
-    return launches.finished(launch, world.hub.server_url(launch.user), now=world.clock.now())
+    url = world.hub.server_url(launch.user) if launch.user else ""
+    return launches.finished(launch, url, now=world.clock.now())
 
 
 def _fail(launch: Launch, world: World, reason: str, status: int) -> Launch | None:
     if not reason:
         reason = _last_words_of_the_hub(launch, world)
     changed = _write(launch, world, _failing(reason, status, world))
-    if changed is not None and launch.user:
-        world.hub.delete_user(launch.user)
+    if changed is not None:
+        _leave_nothing(changed, world)
     return changed
+
+
+def _give_up(launch: Launch, world: World, error: BinderError) -> Launch | None:
+    """End the launch for an error that would only come again."""
+    ended = _release(launch, world, _failing(str(error), error.status, world))
+    if ended is not None and ended.phase is Phase.FAILED:
+        _leave_nothing(ended, world)
+    return ended
+
+
+def _leave_nothing(launch: Launch, world: World) -> None:
+    """Take a failed launch's user from the Hub, with what may have started. The cull takes what stays here."""
+    if not launch.user:
+        return
+    try:
+        world.hub.delete_user(launch.user)
+    except BinderError as error:
+        log.warning("user left behind", extra={"fields": {"user": launch.user, "reason": str(error)}})
 
 
 def _last_words_of_the_hub(launch: Launch, world: World) -> str:
@@ -153,18 +176,21 @@ def _release(launch: Launch, world: World, change: Callable[[Launch], Launch]) -
     return released or world.launches.get(launch.id)
 
 
-def ensure_build(repo: ResolvedRepo, image: str, world: World) -> Build:
+def ensure_build(repo: ResolvedRepo, image: str, world: World, *, host: str) -> Build:
     """The build of *image*: begun if nobody has, tried again if that is due, else as it is.
 
-    However many ask at once, one of them submits; should that one die, the lease passes to the next.
+    However many ask at once, one of them submits; should that one die, the lease passes to the next. *host* is the
+    address under which people know us.
     """
     now = world.clock.now()
+    binder_url = f"{host}v2/{repo.provider}/{repo.resolved_spec}"
     fresh = Build(
         image=image,
         repo_url=repo.repo_url,
         ref=repo.sha,
         backend=world.config.builds.backend,
         created_at=now,
+        appendix=builds.filled_appendix(world.config.builds.appendix, binder_url=binder_url, repo_url=repo.repo_url),
         lease_until=now + builds.LEASE_S,
     )
     if world.builds.create_if_absent(fresh):

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from flask import Blueprint, Request, Response, current_app, request
 
 from functions import edge, visitor
-from functions.core import progress
+from functions.arrival import Asked
+from functions.core import build_tokens, progress
 from functions.core.errors import BadRequest, BinderError
 from functions.core.resume import resume_key
-from functions.core.specs import parse_target
-from functions.stream import Asked, launch_stream
+from functions.core.specs import LaunchTarget, parse_target
+from functions.stream import launch_stream
 from functions.world import World
 
 log = logging.getLogger(__name__)
@@ -47,14 +48,48 @@ def _check(request: Request) -> None:
 def _asked(request: Request, browser: str, world: World) -> Asked:
     target = parse_target(visitor.raw_target(request), "build")
     secret = world.config.launches.secret.reveal()
+    build_only = _wants_build_only(request, world)
+    # Somebody who comes back for a server must not be led to an image alone.
+    route = f"build-only/{target.provider}" if build_only else target.provider
     return Asked(
         provider=target.provider,
         spec=target.spec,
         host=visitor.host_url(request, world.config),
         client_ip=visitor.client_ip(request, world.config),
-        resume_key=resume_key(secret, browser, target.provider, target.spec) if browser else "",
+        resume_key=resume_key(secret, browser, route, target.spec) if browser else "",
         resume=progress.parse_event_id(request.headers.get("Last-Event-ID", "")),
+        build_only=build_only,
+        from_page=_comes_from_page(request, target, world),
+        origin=world.config.web.origin or request.host,
+        request_origin=request.headers.get("Origin") or request.headers.get("Sec-Fetch-Site", ""),
     )
+
+
+def _wants_build_only(request: Request, world: World) -> bool:
+    if request.args.get("build_only", "").lower() != "true":
+        return False
+    if not (world.config.launches.build_only or world.config.web.api_only):
+        raise BadRequest(
+            "Building but not launching is not permitted here. It takes launches.build_only or web.api_only."
+        )
+    return True
+
+
+def _comes_from_page(request: Request, target: LaunchTarget, world: World) -> bool:
+    """Whether a build token proves that a page of ours asks. Raises NotAllowed for a token that proves nothing."""
+    token = request.args.get("build_token", "")
+    if not token:
+        return False
+    settings = world.config.launches
+    page = build_tokens.Page(provider=target.provider, raw_spec=target.raw_spec, origin=visitor.origin(request))
+    build_tokens.check(
+        token,
+        page,
+        build_tokens.token_keys(settings),
+        now=world.clock.now(),
+        check_origin=settings.token_check_origin,
+    )
+    return True
 
 
 def _as_stream(events: Iterator[str]) -> Response:

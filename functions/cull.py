@@ -35,6 +35,7 @@ def cull(request: Request, world: World) -> Response:
     round_.advance_launches()
     round_.judge_users()
     round_.forget_launches()
+    round_.forget_refs()
     log.info("culled", extra={"fields": dict(round_.counts)})
     return edge.answer({"counts": dict(round_.counts), "trouble": round_.trouble})
 
@@ -92,10 +93,15 @@ class _Round:
                 if self._over(launch):
                     self._forget(launch)
 
+    def forget_refs(self) -> None:
+        with self._tolerating():
+            if forgotten := self.world.refs.forget():
+                self.counts["refs forgotten"] += forgotten
+
     def _over(self, launch: Launch) -> bool:
         if self.world.clock.now() - launch.ended_at <= self.world.config.launches.keep_s:
             return False
-        return launch.phase is not Phase.READY or self.world.hub.user(launch.user) is None
+        return launch.phase is not Phase.READY or not launch.user or self.world.hub.user(launch.user) is None
 
     def _forget(self, launch: Launch) -> None:
         known = self.world.store.get("resume", launch.resume_key) if launch.resume_key else None

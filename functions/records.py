@@ -83,7 +83,7 @@ def _launch_data(launch: Launch) -> dict[str, Any]:
     return {
         **dataclasses.asdict(launch),
         "open": _yes(launch.open),
-        "running": _yes(launch.phase is Phase.READY),
+        "running": _yes(launch.phase is Phase.READY and not launch.build_only),
         "waiting_for": launch.image if launch.phase is Phase.WAITING else "",
     }
 

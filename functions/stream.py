@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from functions.advance import advance, refresh_build
+from functions.arrival import Asked, arrive
 from functions.core import progress
-from functions.core.errors import BinderError, InvalidSpec, RefNotFound, UpstreamError
+from functions.core.errors import BinderError, UpstreamError
 from functions.core.launch import Launch, Phase
-from functions.core.names import image_name
-from functions.core.ports import ImageFound, ImageMissing, LogChunk, ResolvedRepo
+from functions.core.ports import LogChunk
 from functions.core.progress import Event, EventId
 from functions.feeds import Look
 from functions.world import World
@@ -24,18 +24,6 @@ SEEN_EVERY_S = 20.0
 LONGEST_STREAM_S = 55 * 60
 # After a build, clients that would come back at once for want of Last-Event-ID are held a while, as BinderHub does.
 LINGER_S = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What a watcher asks for. `resume_key` is empty without a cookie, `resume` None without Last-Event-ID."""
-
-    provider: str
-    spec: str
-    host: str
-    client_ip: str
-    resume_key: str
-    resume: EventId | None
 
 
 def launch_stream(asked: Asked, world: World) -> Iterator[str]:
@@ -52,109 +40,10 @@ def launch_stream(asked: Asked, world: World) -> Iterator[str]:
 
 
 def _story(asked: Asked, world: World) -> Iterator[str]:
-    launch, told = _resumed(asked, world), asked.resume.number if asked.resume else 0
-    if launch is None:
-        told = 0
-        repo, hint = _resolve(asked, world)
-        if hint:
-            yield progress.encode(progress.waiting(hint))
-        launch = _begin(asked, repo, world)
-    elif asked.resume is None or asked.resume.launch_id != launch.id:
-        told = 0
-    world.launches.change(launch.id, lambda it: replace(it, last_seen_at=world.clock.now()))
-    yield from _Telling(launch, told, world).events()
-
-
-def _resolve(asked: Asked, world: World) -> tuple[ResolvedRepo, str]:
-    """The repository at its commit; with a word to the watcher when its old default branch had to be replaced."""
-    provider = world.providers.get(asked.provider)
-    if provider is None:
-        raise InvalidSpec(f"No provider found for prefix {asked.provider[:40]}")
-    try:
-        return provider.resolve(asked.spec), ""
-    except RefNotFound as error:
-        # Links made before GitHub renamed its default branch name `master`; BinderHub tries HEAD for them.
-        stem, _, ref = asked.spec.rpartition("/")
-        if asked.provider != "gh" or ref not in ("master", "main"):
-            raise
-        hint = f"{error} Trying again with HEAD instead of {ref}. Please update your links."
-        return provider.resolve(f"{stem}/HEAD"), hint
-
-
-def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
-    """A new launch, or the one that another tab of the same browser has begun in the meantime."""
-    now = world.clock.now()
-    image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
-    launch = Launch(
-        id=world.new_id(),
-        provider=asked.provider,
-        spec=asked.spec,
-        repo=repo,
-        image=image,
-        created_at=now,
-        last_seen_at=now,
-        token=world.new_token(),
-        host=asked.host,
-        client_ip=asked.client_ip,
-        resume_key=asked.resume_key,
-        digest=_digest(image, world),
-    )
-    world.launches.create_if_absent(launch)
-    return _claim(launch, world)
-
-
-def _digest(image: str, world: World) -> str:
-    """The image's digest, empty when it must be built. Should the registry be down, our own record decides."""
-    try:
-        match world.registry.find(image):
-            case ImageFound(digest):
-                return digest
-            case ImageMissing():
-                return ""
-    except UpstreamError:
-        build = world.builds.get(image)
-        if build is None or not build.digest:
-            raise
-        return build.digest
-
-
-def _claim(launch: Launch, world: World) -> Launch:
-    """Remember the launch as this browser's; should it have a live one, that one is used instead."""
-    if not launch.resume_key:
-        return launch
-    memory = {"launch_id": launch.id}
-    while world.store.create_if_absent("resume", launch.resume_key, memory) is None:
-        known = world.store.get("resume", launch.resume_key)
-        if known is None:
-            continue
-        other = world.launches.get(str(known.data["launch_id"]))
-        if other is not None and other.open:
-            world.launches.delete(launch.id)
-            return other
-        if world.store.compare_and_set("resume", launch.resume_key, known.version, memory) is not None:
-            break
-    return launch
-
-
-def _resumed(asked: Asked, world: World) -> Launch | None:
-    """The launch that this watcher left, if there is one to come back to."""
-    if asked.resume is not None:
-        launch = world.launches.get(asked.resume.launch_id)
-        if launch is not None and (launch.provider, launch.spec) == (asked.provider, asked.spec):
-            return _if_alive(launch, world, failures=True)
-    known = world.store.get("resume", asked.resume_key) if asked.resume_key else None
-    launch = None if known is None else world.launches.get(str(known.data["launch_id"]))
-    return None if launch is None else _if_alive(launch, world, failures=False)
-
-
-def _if_alive(launch: Launch, world: World, *, failures: bool) -> Launch | None:
-    # An EventSource that reconnects wants the end of its story, a person who reloads wants another try.
-    if launch.open or (failures and launch.phase is Phase.FAILED):
-        return launch
-    if launch.phase is not Phase.READY:
-        return None
-    user = world.hub.user(launch.user)
-    return launch if user is not None and user.server is not None and user.server.ready else None
+    arrival = arrive(asked, world)
+    for notice in arrival.notices:
+        yield progress.encode(progress.waiting(notice))
+    yield from _Telling(arrival.launch, arrival.told, world).events()
 
 
 class _Telling:
@@ -176,7 +65,7 @@ class _Telling:
         while self._launch.phase is Phase.LAUNCHING and not self._too_long():
             yield from self._tell_server()
         yield from self._tell_end()
-        if self._launch.attempt and self._launch.phase is Phase.READY:
+        if self._launch.attempt and self._launch.phase is Phase.READY and not self._launch.build_only:
             yield from self._linger(LINGER_S)
 
     def _tell_build(self) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import Request, Response
 
 from functions.core import resume
@@ -20,6 +22,11 @@ def host_url(request: Request, config: Config) -> str:
     if config.web.badge_base_url:
         return config.web.badge_base_url.rstrip("/") + "/"
     return f"{scheme(request)}://{request.host}/"
+
+
+def origin(request: Request) -> str:
+    """Host and port of the site whose page sends the request: its Origin header's, else those we were asked by."""
+    return urlsplit(request.headers.get("Origin", "")).netloc or request.host
 
 
 def scheme(request: Request) -> str:

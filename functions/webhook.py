@@ -41,6 +41,6 @@ def _prebuild(provider: str, spec: str, world: World) -> dict[str, str]:
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
     if isinstance(world.registry.find(image), ImageFound):
         return {"image": image, "status": "there already"}
-    build = ensure_build(repo, image, world)
+    build = ensure_build(repo, image, world, host=world.config.web.badge_base_url)
     log.info("prebuilding", extra={"fields": {"provider": provider, "spec": spec, "image": image}})
     return {"image": image, "status": build.status.value}

@@ -25,6 +25,7 @@ from functions.core import config as configuration
 from functions.core.ports import RepoProvider
 from functions.core.settings import Config
 from functions.feeds import Feeds
+from functions.refs import Refs
 from functions.stream import look_at_build
 from functions.world import World
 
@@ -62,6 +63,7 @@ def make_world(config: Config) -> World:
         store=store,
         builds=records.builds(store),
         launches=records.launches(store),
+        refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(
             look=lambda image, attempt, cursor: look_at_build(made, image, attempt, cursor), monotonic=time.monotonic
         ),

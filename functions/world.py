@@ -12,6 +12,7 @@ from functions.core.ports import BuildBackend, Hub, Registry, RepoProvider, Stor
 from functions.core.settings import Config
 from functions.feeds import Feeds
 from functions.records import Records
+from functions.refs import Refs
 
 
 class Clock(Protocol):
@@ -40,6 +41,7 @@ class World:
     store: Store
     builds: Records[Build]
     launches: Records[Launch]
+    refs: Refs
     feeds: Feeds
     clock: Clock
     new_id: Callable[[], str]

@@ -17,6 +17,8 @@ from functions.core.ports import HubProgress, HubServer, HubUser
 
 PAGINATED = {"Accept": "application/jupyterhub-pagination+json"}
 _PAGE = 200
+# What asking again will not change: 4xx, but for those that ask for patience, and a user that has just gone.
+REFUSALS = frozenset(range(400, 500)) - {404, 408, 423, 425, 429}
 
 
 class JupyterHub:
@@ -32,8 +34,8 @@ class JupyterHub:
 
     def create_user(self, name: str) -> None:
         # 409: the user is there, perhaps from an attempt whose answer was lost.
-        answer = self._client.request("POST", _path(name), expect=(201, 400, 403, 409), repeatable=True)
-        if answer.status in (400, 403):
+        answer = self._client.request("POST", _path(name), expect={201, *REFUSALS}, repeatable=True)
+        if answer.status not in (201, 409):
             raise LaunchFailed(f"JupyterHub did not create a user: {_message(answer)}")
 
     def start_server(self, user: str, options: Mapping[str, str]) -> None:
@@ -41,7 +43,7 @@ class JupyterHub:
             "POST",
             _path(user, "server"),
             json=dict(options),
-            expect=(201, 202, 400, 403),
+            expect={201, 202, *REFUSALS},
             repeatable=True,
         )
         if answer.status in (201, 202):

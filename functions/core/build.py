@@ -27,6 +27,7 @@ class Build:
     ref: str
     backend: str
     created_at: float
+    appendix: str = ""
     attempt: int = 1
     status: BuildStatus = BuildStatus.PENDING
     backend_id: str = ""
@@ -47,8 +48,17 @@ class Build:
     @property
     def request(self) -> BuildRequest:
         return BuildRequest(
-            name=job_name(self.image, self.attempt), image=self.image, repo_url=self.repo_url, ref=self.ref
+            name=job_name(self.image, self.attempt),
+            image=self.image,
+            repo_url=self.repo_url,
+            ref=self.ref,
+            appendix=self.appendix,
         )
+
+
+def filled_appendix(template: str, *, binder_url: str, repo_url: str) -> str:
+    """The operator's Dockerfile lines for one repository. All other braces stay as they are."""
+    return template.replace("{binder_url}", binder_url).replace("{repo_url}", repo_url)
 
 
 def to_submit(build: Build, *, now: float) -> Build | None:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import yaml
 
 from functions.core import settings
+from functions.core.build_tokens import token_keys
 from functions.core.errors import ConfigError
 from functions.core.settings import Config, Secret
 
@@ -194,6 +195,8 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 def _cross_checks(config: Config) -> Iterator[str]:
     if config.store.backend == "sqlite" and not config.store.path:
         yield "store.path: required for the sqlite store"
+    if any(len(key) < 32 for key in token_keys(config.launches)):
+        yield "launches.token_secrets: each must have at least 32 bytes, which are 64 hexadecimal digits"
     unknown = sorted(set(config.providers.enabled) - set(settings.PROVIDERS))
     if unknown:
         yield f"providers.enabled: no such provider: {', '.join(unknown)}"

@@ -37,8 +37,8 @@ class Launch:
 
     `attempt` is the attempt of the build it waits for; 0 when the image was there already. `user` is stored before
     the Hub first hears of it, so that a repeated start finds its own user. `paused_until` is when the Hub may be
-    asked again, after `pauses` refusals. `resume_key` names the record by which its browser finds it. `principal`
-    and `profile` are reserved: who launched, with which resources.
+    asked again, after `pauses` refusals. `resume_key` names the record by which its browser finds it. A `build_only`
+    launch wants the image and no server. `principal` and `profile` are reserved: who launched, with which resources.
     """
 
     id: str
@@ -64,6 +64,7 @@ class Launch:
     ended_at: float = 0.0
     reason: str = ""
     status: int = 0
+    build_only: bool = False
     pauses: int = 0
     paused_until: float = 0.0
     lease_holder: str = ""
@@ -119,7 +120,7 @@ class AskHub:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The server is running."""
+    """What was asked for is there: the server is running, or the image is built."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ def next_step(launch: Launch, build: Build | None, facts: Facts) -> Step:
 
 def _towards_an_image(launch: Launch, build: Build | None, facts: Facts) -> Step:
     if launch.digest or _built(launch, build):
+        if launch.build_only:
+            return Finish()
         return NameUser() if watched(launch, facts) else Wait()
     if build is None or build.attempt != launch.attempt:
         return JoinBuild()
@@ -213,7 +216,7 @@ def paused(launch: Launch, *, now: float, pause_s: float | None = None) -> Launc
 
 
 def finished(launch: Launch, url: str, *, now: float) -> Launch:
-    """The launch once its server runs at *url*."""
+    """The launch once its server runs at *url*; empty when no server was wanted."""
     return replace(launch, phase=Phase.READY, url=url, ready_at=now, ended_at=now)
 
 

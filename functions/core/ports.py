@@ -85,12 +85,14 @@ class BuildStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """`name` is a DNS label that is the same for every attempt to submit the same build."""
+    """`name` is a DNS label that is the same for every attempt to submit the same build. `appendix` is the operator's:
+    Dockerfile lines for the end of the image."""
 
     name: str
     image: str
     repo_url: str
     ref: str
+    appendix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,6 +245,7 @@ class Store(Protocol):
 INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "build": ("backend_id", "open"),
     "launch": ("waiting_for", "open", "running", "user"),
+    "ref": ("expires_on",),
     "resume": (),
 }
 

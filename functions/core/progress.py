@@ -50,6 +50,15 @@ def encode(event: Mapping[str, Any], event_id: EventId | None = None) -> str:
     return f"{head}data: {json.dumps(event)}\n\n"
 
 
+def ago(age_s: float) -> str:
+    """How long ago something was, as people say it."""
+    for unit, unit_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if age_s >= unit_s:
+            count = int(age_s // unit_s)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "a moment ago"
+
+
 def waiting(message: str) -> Event:
     return {"phase": "waiting", "message": f"{message}\n"}
 
@@ -85,6 +94,9 @@ def launching(message: str) -> Event:
 
 def ready(launch: Launch) -> Event:
     """The last event of a launch that went well: where the server is, and the token that opens it."""
+    if launch.build_only:
+        message = "Done! Image built\n" if launch.attempt else "Done! Found built image\n"
+        return {"phase": "ready", "imageName": launch.image, "message": message}
     return {
         "phase": "ready",
         "message": f"server running at {launch.url}\n",

@@ -15,6 +15,7 @@ from functions.core.errors import BadSignature
 from functions.core.names import image_name
 from functions.core.ports import ResolvedRepo
 from functions.feeds import Feeds
+from functions.refs import Refs
 from functions.stream import look_at_build
 from functions.world import World
 from tests.fakes.builds import FakeBackend
@@ -83,6 +84,12 @@ class Fakes:
             store=self.store,
             builds=records.builds(self.store),
             launches=records.launches(self.store),
+            refs=Refs(
+                self.store,
+                self.clock.now,
+                ttl_s=config.providers.ref_ttl_s,
+                keep_s=config.providers.ref_keep_s,
+            ),
             feeds=Feeds(
                 look=lambda image, attempt, cursor: look_at_build(world, image, attempt, cursor),
                 monotonic=time.monotonic,

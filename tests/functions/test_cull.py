@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from functions.arrival import Asked
 from functions.core.errors import BadSignature, UpstreamError
 from functions.core.launch import Phase
 from functions.core.ports import HubServer, HubUser
 from functions.cull import cull
-from functions.stream import Asked, launch_stream
+from functions.stream import launch_stream
 from tests.fakes.world import Fakes
 from tests.functions.requests import request
 from tests.functions.test_on_build_complete import begin

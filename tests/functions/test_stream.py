@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from functions.arrival import Asked
 from functions.core.errors import LaunchFailed, RateLimited, RefNotFound, UpstreamError
 from functions.core.launch import Phase
 from functions.core.ports import BuildStatus, ResolvedRepo
 from functions.core.progress import EventId, parse_event_id
-from functions.stream import Asked, launch_stream
+from functions.stream import launch_stream
 from functions.world import World
 from tests.fakes.world import Fakes, events
 

@@ -46,6 +46,7 @@ def repo2docker_argv(request: BuildRequest, extra_args: Sequence[str] = ()) -> l
         "--user-id=1000",
         f"--image-name={request.image}",
         f"--ref={request.ref}",
+        *([f"--appendix={request.appendix}"] if request.appendix else []),
         *extra_args,
         "--",
         request.repo_url,

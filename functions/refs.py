@@ -1,0 +1,148 @@
+"""What specs were resolved to, so that a git host is asked once however many people click, and not at all for a while.
+
+The store remembers for all instances. Beside that, each instance lets one caller ask for everybody who wants the same
+at the same moment, and does not ask again at once where it has just met trouble. Both may be lost.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from functions.core.errors import BinderError, RateLimited, UpstreamError
+from functions.core.ports import Document, RepoProvider, ResolvedRepo, Store
+from functions.core.progress import ago
+
+# A typing error is soon corrected, and a service soon back: long enough for a stampede, short enough for a person.
+TROUBLE_S = 10.0
+LONGEST_TROUBLE_S = 60.0
+MOST_TROUBLES = 1000
+# How many past days the cull looks at, should it not have run for some.
+FORGET_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A repository at a commit; `notice` is a sentence for the watcher when that may be out of date."""
+
+    repo: ResolvedRepo
+    notice: str = ""
+
+
+@dataclass(slots=True)
+class Refs:
+    """Resolves specs; answers are fresh for *ttl_s*, and kept *keep_s* for when their service is out."""
+
+    store: Store
+    now: Callable[[], float]
+    ttl_s: float
+    keep_s: float
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _flights: dict[str, Future[Resolution]] = field(default_factory=dict)
+    _troubles: OrderedDict[str, tuple[BinderError, float]] = field(default_factory=OrderedDict)
+
+    def resolve(self, provider: RepoProvider, spec: str) -> Resolution:
+        """What *spec* names now, or named lately. Raises what the provider raises when nothing is remembered."""
+        key = _key(provider.prefix, spec)
+        with self._lock:
+            flight = self._flights.get(key)
+            mine = self._flights.setdefault(key, Future())
+        if flight is not None:
+            return flight.result()
+        try:
+            mine.set_result(self._resolve(key, provider, spec))
+        except BaseException as error:
+            mine.set_exception(error)
+        finally:
+            with self._lock:
+                del self._flights[key]
+        return mine.result()
+
+    def learn(self, repo: ResolvedRepo) -> None:
+        """Remember what somebody else has found out, such as the git host that told us of a push."""
+        key = _key(repo.provider, repo.spec)
+        self._remember(key, repo, self.store.get("ref", key))
+        with self._lock:
+            self._troubles.pop(key, None)
+
+    def forget(self) -> int:
+        """Forget what has not been asked for in a long time; how many that were."""
+        today = int(self.now() // 86400)
+        expired = [
+            document
+            for day in range(today - FORGET_DAYS, today)
+            for document in self.store.query("ref", "expires_on", _date(day))
+        ]
+        for document in expired:
+            self.store.delete("ref", document.key)
+        return len(expired)
+
+    def _resolve(self, key: str, provider: RepoProvider, spec: str) -> Resolution:
+        document = self.store.get("ref", key)
+        known, age_s = _known(document, self.now())
+        if known is not None and age_s < self.ttl_s:
+            return Resolution(known)
+        trouble = self._trouble(key)
+        if trouble is None:
+            try:
+                repo = provider.resolve(spec, known)
+            except BinderError as error:
+                trouble = error
+                self._meet(key, error)
+            else:
+                self._remember(key, repo, document)
+                return Resolution(repo)
+        if known is None or not isinstance(trouble, UpstreamError):
+            raise trouble
+        return Resolution(known, f"{trouble} Going on with {known.sha[:12]}, which this link named {ago(age_s)}.")
+
+    def _remember(self, key: str, repo: ResolvedRepo, before: Document | None) -> None:
+        now = self.now()
+        data: dict[str, Any] = {
+            "repo": dataclasses.asdict(repo),
+            "checked_at": now,
+            "expires_on": _date(int((now + self.keep_s) // 86400)),
+        }
+        # Whoever comes between has asked at the same time as we.
+        if before is None:
+            self.store.create_if_absent("ref", key, data)
+        else:
+            self.store.compare_and_set("ref", key, before.version, data)
+
+    def _trouble(self, key: str) -> BinderError | None:
+        with self._lock:
+            error, until = self._troubles.get(key, (None, 0.0))
+        return error if self.now() < until else None
+
+    def _meet(self, key: str, error: BinderError) -> None:
+        pause_s = min(error.retry_after_s, LONGEST_TROUBLE_S) if isinstance(error, RateLimited) else TROUBLE_S
+        with self._lock:
+            self._troubles[key] = (error, self.now() + pause_s)
+            self._troubles.move_to_end(key)
+            if len(self._troubles) > MOST_TROUBLES:
+                self._troubles.popitem(last=False)
+
+
+def _key(provider: str, spec: str) -> str:
+    # A spec may be longer than a key.
+    return hashlib.sha256(f"{provider}/{spec}".encode()).hexdigest()
+
+
+def _known(document: Document | None, now: float) -> tuple[ResolvedRepo | None, float]:
+    """What a record says, and how many seconds ago that was true."""
+    if document is None:
+        return None, 0.0
+    names = {field.name for field in dataclasses.fields(ResolvedRepo)}
+    fields = {name: value for name, value in document.data["repo"].items() if name in names}
+    return ResolvedRepo(**fields), max(0.0, now - float(document.data["checked_at"]))
+
+
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * 86400, UTC).date().isoformat()
