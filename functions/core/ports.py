@@ -243,7 +243,9 @@ class Store(Protocol):
 INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "build": ("backend_id", "open"),
     "launch": ("waiting_for", "open", "running", "user"),
+    "outcome": ("what",),
     "resume": (),
+    "totals": (),
 }
 
 
