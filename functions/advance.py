@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from functions import outcomes
 from functions.core import build as builds
 from functions.core import launch as launches
 from functions.core.build import Build
@@ -28,6 +29,7 @@ from functions.core.launch import (
     Wait,
     next_step,
 )
+from functions.core.launch_event import launch_event
 from functions.core.ports import HubServer, ImageFound, ResolvedRepo
 from functions.world import World
 
@@ -167,8 +169,27 @@ def _failing(reason: str, status: int, world: World) -> Callable[[Launch], Launc
 
 
 def _write(launch: Launch, world: World, change: Callable[[Launch], Launch]) -> Launch | None:
-    """Write the result of a step, unless another instance has taken the lease over meanwhile."""
-    return world.launches.change(launch.id, lambda it: change(it) if it.lease_holder == launch.lease_holder else None)
+    """Write the result of a step, unless another instance has taken the lease over meanwhile.
+
+    The end of a launch is counted before it is written, and logged after it: whoever dies in between has it counted
+    again under the same key, or leaves one event unsaid.
+    """
+    ends = False
+
+    def step(it: Launch) -> Launch | None:
+        nonlocal ends
+        if it.lease_holder != launch.lease_holder:
+            return None
+        after = change(it)
+        ends = it.open and not after.open
+        if ends:
+            outcomes.count_launch(after, world)
+        return after
+
+    changed = world.launches.change(launch.id, step)
+    if changed is not None and ends:
+        log.info("launch", extra={"fields": launch_event(changed)})
+    return changed
 
 
 def _release(launch: Launch, world: World, change: Callable[[Launch], Launch]) -> Launch | None:
@@ -191,6 +212,7 @@ def ensure_build(repo: ResolvedRepo, image: str, world: World, *, host: str) -> 
         backend=world.config.builds.backend,
         created_at=now,
         appendix=builds.filled_appendix(world.config.builds.appendix, binder_url=binder_url, repo_url=repo.repo_url),
+        provider=repo.provider,
         lease_until=now + builds.LEASE_S,
     )
     if world.builds.create_if_absent(fresh):
@@ -240,8 +262,15 @@ def refresh_build(build: Build, world: World) -> Build:
         after = _with_digest(after, world)
     if after == build:
         return build
-    changed = world.builds.change(build.image, lambda it: after if it == build else None)
+    changed = world.builds.change(build.image, lambda it: _counted(after, world) if it == build else None)
     return changed or world.builds.get(build.image) or after
+
+
+def _counted(build: Build, world: World) -> Build:
+    # Before its end is written, so that it is counted whoever dies in between.
+    if not build.open:
+        outcomes.count_build(build, world)
+    return build
 
 
 def _with_digest(build: Build, world: World) -> Build:

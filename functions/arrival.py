@@ -95,6 +95,9 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
         resume_key=asked.resume_key,
         digest=_digest(image, world),
         build_only=asked.build_only,
+        build_token=asked.from_page,
+        origin=asked.origin,
+        request_origin=asked.request_origin,
     )
     world.launches.create_if_absent(launch)
     return _claim(launch, world)

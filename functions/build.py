@@ -1,7 +1,9 @@
-"""The API: `/build/<provider>/<spec>` streams a launch; `/versions`, `/health` and `/api/*` tell about this hub."""
+"""The API: `/build/<provider>/<spec>` streams a launch; `/versions`, `/health`, `/metrics` and `/api/*` tell about this
+hub."""
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Callable, Iterator
 
@@ -10,7 +12,7 @@ from flask import Blueprint, Request, Response, current_app, request
 from functions import edge, visitor
 from functions.arrival import Asked
 from functions.core import build_tokens, progress
-from functions.core.errors import BadRequest, BinderError
+from functions.core.errors import BadRequest, BadSignature, BinderError
 from functions.core.resume import resume_key
 from functions.core.specs import LaunchTarget, parse_target
 from functions.stream import launch_stream
@@ -121,6 +123,30 @@ def health() -> Response:
     ]
     ok = all(check["ok"] for check in checks)
     return edge.answer({"ok": ok, "checks": checks}, status=200 if ok else 503, headers=edge.NO_CACHE)
+
+
+@api.get("/metrics")
+def metrics() -> Response:
+    """What launches and builds came to, in Prometheus' text format; the same from every instance."""
+    # Imported late: no launch should wait for a library that only this needs.
+    from functions import exposition
+
+    world: World = current_app.config["WORLD"]
+    try:
+        _check_metrics_token(request.headers.get("Authorization", ""), world.config.web.metrics_token.reveal())
+        text = exposition.exposition(world)
+    except BadSignature as error:
+        answer = edge.refusal(error)
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    except BinderError as error:
+        return edge.refusal(error)
+    return Response(text, content_type=exposition.CONTENT_TYPE, headers=dict(edge.NO_CACHE))
+
+
+def _check_metrics_token(authorization: str, token: str) -> None:
+    if token and not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
+        raise BadSignature("These metrics are read with a Bearer token.")
 
 
 @api.get("/api/repoproviders")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from flask import Request, Response
 
-from functions import edge
+from functions import edge, outcomes
 from functions.advance import advance, refresh_build
 from functions.core import launch as launches
 from functions.core.errors import BinderError
@@ -36,6 +36,7 @@ def cull(request: Request, world: World) -> Response:
     round_.judge_users()
     round_.forget_launches()
     round_.forget_refs()
+    round_.fold_outcomes()
     log.info("culled", extra={"fields": dict(round_.counts)})
     return edge.answer({"counts": dict(round_.counts), "trouble": round_.trouble})
 
@@ -97,6 +98,11 @@ class _Round:
         with self._tolerating():
             if forgotten := self.world.refs.forget():
                 self.counts["refs forgotten"] += forgotten
+
+    def fold_outcomes(self) -> None:
+        with self._tolerating():
+            while self.world.clock.now() <= self.deadline and (folded := outcomes.fold_batch(self.world)):
+                self.counts["outcomes folded"] += folded
 
     def _over(self, launch: Launch) -> bool:
         if self.world.clock.now() - launch.ended_at <= self.world.config.launches.keep_s:

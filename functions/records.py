@@ -1,4 +1,4 @@
-"""Builds and launches in the store, as typed values with read-change-write."""
+"""Builds, launches and how they ended in the store, as typed values with read-change-write."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any, Generic, TypeVar
 from functions.core.build import Build
 from functions.core.errors import UpstreamError
 from functions.core.launch import Launch, Phase
+from functions.core.metrics import Counted, Outcome, Timed, Times, Totals
 from functions.core.ports import BuildStatus, Document, ResolvedRepo, Store
 
 Record = TypeVar("Record")
 _MOST_CONFLICTS = 20
+TOTALS_KEY = "metrics"
 
 
 class Records(Generic[Record]):
@@ -71,6 +73,22 @@ def launches(store: Store) -> Records[Launch]:
     return Records(store, "launch", key=lambda launch: launch.id, write=_launch_data, read=_read_launch)
 
 
+def outcomes(store: Store) -> Records[Outcome]:
+    """How launches and builds ended, as far as the totals do not hold it yet."""
+    return Records(
+        store,
+        "outcome",
+        key=lambda outcome: outcome.key,
+        write=dataclasses.asdict,
+        read=lambda data: Outcome(**_known(Outcome, data)),
+    )
+
+
+def totals(store: Store) -> Records[Totals]:
+    """The one record of the totals."""
+    return Records(store, "totals", key=lambda _: TOTALS_KEY, write=_totals_data, read=_read_totals)
+
+
 def _build_data(build: Build) -> dict[str, Any]:
     return {**dataclasses.asdict(build), "open": _yes(build.open)}
 
@@ -91,6 +109,25 @@ def _launch_data(launch: Launch) -> dict[str, Any]:
 def _read_launch(data: Mapping[str, Any]) -> Launch:
     repo = ResolvedRepo(**_known(ResolvedRepo, data["repo"]))
     return Launch(**_known(Launch, data, phase=Phase(data["phase"]), repo=repo))
+
+
+def _totals_data(totals: Totals) -> dict[str, Any]:
+    return {
+        "counts": [series._asdict() | {"count": count} for series, count in totals.counts.items()],
+        "times": [series._asdict() | dataclasses.asdict(times) for series, times in totals.times.items()],
+        "folded": list(totals.folded),
+    }
+
+
+def _read_totals(data: Mapping[str, Any]) -> Totals:
+    return Totals(
+        counts={Counted(*map(row.get, Counted._fields)): row["count"] for row in data["counts"]},
+        times={
+            Timed(*map(row.get, Timed._fields)): Times(row["milliseconds"], tuple(row["buckets"]))
+            for row in data["times"]
+        },
+        folded=tuple(data["folded"]),
+    )
 
 
 def _known(kind: type[Any], data: Mapping[str, Any], **converted: Any) -> dict[str, Any]:

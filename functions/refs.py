@@ -57,13 +57,16 @@ class Refs:
         if flight is not None:
             return flight.result()
         try:
-            mine.set_result(self._resolve(key, provider, spec))
+            found = self._resolve(key, provider, spec)
         except BaseException as error:
-            mine.set_exception(error)
+            mine.set_exception(error.again() if isinstance(error, BinderError) else error)
+            raise
+        else:
+            mine.set_result(found)
+            return found
         finally:
             with self._lock:
                 del self._flights[key]
-        return mine.result()
 
     def learn(self, repo: ResolvedRepo) -> None:
         """Remember what somebody else has found out, such as the git host that told us of a push."""
@@ -119,12 +122,13 @@ class Refs:
     def _trouble(self, key: str) -> BinderError | None:
         with self._lock:
             error, until = self._troubles.get(key, (None, 0.0))
-        return error if self.now() < until else None
+        return error.again() if error is not None and self.now() < until else None
 
     def _meet(self, key: str, error: BinderError) -> None:
         pause_s = min(error.retry_after_s, LONGEST_TROUBLE_S) if isinstance(error, RateLimited) else TROUBLE_S
         with self._lock:
-            self._troubles[key] = (error, self.now() + pause_s)
+            # Not the error itself: it holds on to all that was going on when it was raised.
+            self._troubles[key] = (error.again(), self.now() + pause_s)
             self._troubles.move_to_end(key)
             if len(self._troubles) > MOST_TROUBLES:
                 self._troubles.popitem(last=False)

@@ -20,6 +20,7 @@ class Build:
 
     PENDING means that nobody has told the backend yet; whoever holds the lease is about to. `attempt` counts from 1
     and is part of the backend's name for the build, so that a repeated submit of one attempt is the same build.
+    `provider` is the prefix of the launch link or webhook that first asked for it.
     """
 
     image: str
@@ -28,6 +29,7 @@ class Build:
     backend: str
     created_at: float
     appendix: str = ""
+    provider: str = ""
     attempt: int = 1
     status: BuildStatus = BuildStatus.PENDING
     backend_id: str = ""

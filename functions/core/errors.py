@@ -21,7 +21,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class BinderError(Exception):
@@ -29,6 +29,12 @@ class BinderError(Exception):
 
     status: ClassVar[int] = 500
     retry: ClassVar[bool] = False
+
+    def again(self) -> Self:
+        """The same error without its traceback: to be kept, or to be raised in another thread."""
+        same = type(self).__new__(type(self), *self.args)
+        same.__dict__.update(self.__dict__)
+        return same
 
 
 class InvalidSpec(BinderError):

@@ -39,6 +39,9 @@ class Launch:
     the Hub first hears of it, so that a repeated start finds its own user. `paused_until` is when the Hub may be
     asked again, after `pauses` refusals. `resume_key` names the record by which its browser finds it. A `build_only`
     launch wants the image and no server. `principal` and `profile` are reserved: who launched, with which resources.
+
+    For the launch event: whether the request held a `build_token`, what the hub is called there (`origin`), and which
+    site the request came from (`request_origin`).
     """
 
     id: str
@@ -52,6 +55,9 @@ class Launch:
     host: str
     client_ip: str = ""
     resume_key: str = ""
+    build_token: bool = False
+    origin: str = ""
+    request_origin: str = ""
     digest: str = ""
     attempt: int = 0
     phase: Phase = Phase.WAITING

@@ -246,7 +246,9 @@ INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "build": ("backend_id", "open"),
     "launch": ("waiting_for", "open", "running", "user"),
     "ref": ("expires_on",),
+    "outcome": ("what",),
     "resume": (),
+    "totals": (),
 }
 
 

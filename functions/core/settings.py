@@ -173,6 +173,9 @@ class WebSettings:
     api_only: bool = setting("Whether to serve the API without the pages.", False)
     cors_allow_origins: tuple[str, ...] = setting("Sites whose pages may use the API; * for all.", ())
     origin: str = setting("What the launch events call this hub; empty: the host that the visitor used.", "")
+    metrics_token: Secret = setting(
+        "Bearer token that /metrics asks for; empty: anybody may read it, names of repositories included.", Secret()
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from functions.adapters.stores.sqlite import SQLiteStore
-from functions.core.ports import Store
+from functions.core.ports import INDEXED_FIELDS, Store
 from tests.fakes.store import FakeStore
 
 
@@ -125,6 +125,13 @@ def test_a_query_does_not_confuse_text_with_other_values(store: Store) -> None:
     for key, value in {"a": 1, "b": True, "c": None, "d": "1"}.items():
         store.create_if_absent("launch", key, {"user": value})
     assert [document.key for document in store.query("launch", "user", "1")] == ["d"]
+
+
+def test_every_indexed_field_of_every_kind_can_be_queried(store: Store) -> None:
+    for kind, fields in INDEXED_FIELDS.items():
+        store.create_if_absent(kind, "a", dict.fromkeys(fields, f"of {kind}"))
+        for field in fields:
+            assert [document.key for document in store.query(kind, field, f"of {kind}")] == ["a"]
 
 
 def test_a_query_by_a_field_without_index_is_a_mistake(store: Store) -> None:
