@@ -14,7 +14,7 @@ from functions import outcomes
 from functions.core import build as builds
 from functions.core import launch as launches
 from functions.core.build import Build
-from functions.core.errors import BinderError, LaunchFailed, RateLimited
+from functions.core.errors import BinderError, LaunchFailed, NotAllowed, RateLimited
 from functions.core.launch import (
     AskHub,
     Facts,
@@ -217,7 +217,7 @@ def ensure_build(repo: ResolvedRepo, image: str, world: World, *, host: str) -> 
     )
     if world.builds.create_if_absent(fresh):
         return _submit(fresh, world)
-    mine = world.builds.change(image, lambda build: _to_submit_or_retry(build, world))
+    mine = world.builds.change(image, lambda build: _to_submit_or_retry(build, repo, world))
     if mine is not None:
         return _submit(mine, world)
     build = world.builds.get(image)
@@ -226,8 +226,17 @@ def ensure_build(repo: ResolvedRepo, image: str, world: World, *, host: str) -> 
     return build
 
 
-def _to_submit_or_retry(build: Build, world: World) -> Build | None:
+def refuse_another(build: Build | None, repo: ResolvedRepo) -> None:
+    """Raise NotAllowed when the image of that name was made, or is being made, of something else than *repo*."""
+    if build is not None and builds.made_of_another(build, repo) and (build.open or build.succeeded):
+        raise NotAllowed(f"An image of this name was built of {build.repo_url} already, so {repo.repo_url} gets none.")
+
+
+def _to_submit_or_retry(build: Build, repo: ResolvedRepo, world: World) -> Build | None:
+    refuse_another(build, repo)
     now, pause_s = world.clock.now(), world.config.builds.retry_pause_s
+    # A failed build of something else does not keep the name.
+    build = replace(build, repo_url=repo.repo_url)
     if build.succeeded and not isinstance(world.registry.find(build.image), ImageFound):
         build = builds.lost(build, now=now)
     return builds.to_submit(build, now=now) or builds.to_retry(build, now=now, pause_s=pause_s)

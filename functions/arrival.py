@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from functions.advance import refuse_another
 from functions.core.errors import InvalidSpec, RefNotFound, UpstreamError
 from functions.core.launch import Launch, Phase
 from functions.core.names import image_name
 from functions.core.ports import ImageFound, ImageMissing, ResolvedRepo
 from functions.core.progress import EventId
+from functions.core.specs import is_sha
 from functions.refs import Resolution
 from functions.world import World
 
@@ -81,6 +83,9 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
     """A new launch, or the one that another tab of the same browser has begun in the meantime."""
     now = world.clock.now()
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
+    digest = _digest(image, world)
+    if digest and not is_sha(repo.sha):
+        refuse_another(world.builds.get(image), repo)
     launch = Launch(
         id=world.new_id(),
         provider=asked.provider,
@@ -93,7 +98,7 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
         host=asked.host,
         client_ip=asked.client_ip,
         resume_key=asked.resume_key,
-        digest=_digest(image, world),
+        digest=digest,
         build_only=asked.build_only,
         build_token=asked.from_page,
         origin=asked.origin,

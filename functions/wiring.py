@@ -10,14 +10,21 @@ from functools import cache, partial
 from pathlib import Path
 
 from functions import records
+from functions.adapters.addresses import PublicPool
 from functions.adapters.builds.job import JobSettings
 from functions.adapters.builds.jobs_api import JobsApi
 from functions.adapters.builds.kubernetes import KubernetesBuilds
 from functions.adapters.http import HttpClient
 from functions.adapters.identity import TokenVerifier
 from functions.adapters.jupyterhub import JupyterHub
+from functions.adapters.providers.ckan import Ckan
+from functions.adapters.providers.dataverse import Dataverse
+from functions.adapters.providers.dois import Dois
+from functions.adapters.providers.figshare import Figshare
 from functions.adapters.providers.git import Git
 from functions.adapters.providers.github import GitHub
+from functions.adapters.providers.hydroshare import HydroShare
+from functions.adapters.providers.zenodo import Zenodo
 from functions.adapters.pubsub import PubSubPublisher
 from functions.adapters.registry import OCIRegistry
 from functions.adapters.stores.sqlite import SQLiteStore
@@ -91,6 +98,8 @@ def publisher(config: Config) -> PubSubPublisher:
 
 def _providers(config: Config) -> Mapping[str, RepoProvider]:
     git, github, providers = config.git, config.github, config.providers
+    pool = PublicPool(allow_private=providers.allow_private_addresses, allow_http=providers.allow_http)
+    dois = Dois(providers.doi_url, pool=pool, allow_http=providers.allow_http)
     makers: dict[str, Callable[[], RepoProvider]] = {
         "gh": lambda: GitHub(url=github.url, api_url=github.api_url, token=github.token.reveal()),
         "git": lambda: Git(
@@ -98,6 +107,11 @@ def _providers(config: Config) -> Mapping[str, RepoProvider]:
             allow_private_addresses=providers.allow_private_addresses,
             file_folders=tuple(map(Path, git.file_folders)),
         ),
+        "zenodo": lambda: Zenodo(dois, url=config.zenodo.url),
+        "figshare": lambda: Figshare(dois, api_url=config.figshare.api_url, pool=pool),
+        "hydroshare": lambda: HydroShare(url=config.hydroshare.url, pool=pool),
+        "dataverse": lambda: Dataverse(dois, pool=pool),
+        "ckan": lambda: Ckan(pool=pool, allow_http=providers.allow_http),
     }
     return {prefix: makers[prefix]() for prefix in providers.enabled if prefix in makers}
 

@@ -24,6 +24,7 @@ from urllib3.exceptions import LocationParseError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Url, create_urllib3_context, parse_url
 
+from functions.adapters.http import Pool
 from functions.core.errors import NotAllowed, UpstreamError, UpstreamTimeout
 
 # https://www.iana.org/assignments/iana-ipv4-special-registry (what ipaddress calls global but is not a host),
@@ -55,20 +56,22 @@ def is_public(address: str) -> bool:
 class PublicPool:
     """A pool for HttpClient whose connections reach public addresses only, each for one request.
 
-    *allow_private* switches the look at addresses off, not the pinning. *deadline_s* limits a whole visit: a host that
-    sends one byte every few seconds, and redirects then, would hold a thread for hours.
+    *allow_private* switches the look at addresses off, not the pinning; without *allow_http* TLS is needed.
+    *deadline_s* limits a whole visit: a host that sends one byte every few seconds, and redirects then, would hold a
+    thread for hours.
     """
 
     def __init__(
         self,
         *,
         allow_private: bool = False,
+        allow_http: bool = True,
         deadline_s: float = 30.0,
         ssl_context: SSLContext | None = None,
         resolve: Resolve = socket.getaddrinfo,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._allow_private = allow_private
+        self._allow_private, self._allow_http = allow_private, allow_http
         self._deadline_s, self._clock = deadline_s, clock
         self._ssl_context = ssl_context
         self._resolve = resolve
@@ -89,6 +92,8 @@ class PublicPool:
     def _open(self, method: str, url: str, *, until: float, **options: Any) -> BaseHTTPResponse:
         parsed = _parsed(url)
         host = _host(parsed)
+        if parsed.scheme == "http" and not self._allow_http:
+            raise NotAllowed(f"{host} would be reached without TLS, which is not permitted here.")
         left_s = until - self._clock()
         if left_s <= 0:
             raise UpstreamTimeout(host, f"did not answer all we asked within {self._deadline_s:g} seconds.")
@@ -132,6 +137,20 @@ class Visit:
 
     def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
         return self._open(method, url, until=self.until, **options)
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedPool:
+    """A pool for a service that the operator chose: *own* reaches the very host of *url*, wherever it is, and *others*
+    what that host redirects to."""
+
+    url: str
+    own: Pool
+    others: Pool
+
+    def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
+        same = _origin(_parsed(url)) == _origin(_parsed(self.url))
+        return (self.own if same else self.others).urlopen(method, url, **options)
 
 
 class _UntilDeadline(io.RawIOBase):
@@ -212,6 +231,10 @@ def _host(url: Url) -> str:
 
 def _port(url: Url) -> int:
     return url.port or (443 if url.scheme == "https" else 80)
+
+
+def _origin(url: Url) -> tuple[str | None, str, int]:
+    return url.scheme, _host(url).lower(), _port(url)
 
 
 def _refuse_inside(host: str) -> None:

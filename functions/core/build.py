@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from functions.core.names import job_name
-from functions.core.ports import BuildReport, BuildRequest, BuildStatus
+from functions.core.ports import BuildReport, BuildRequest, BuildStatus, ResolvedRepo
+from functions.core.specs import is_sha
 
 LEASE_S = 60.0
 
@@ -56,6 +57,15 @@ class Build:
             ref=self.ref,
             appendix=self.appendix,
         )
+
+
+def made_of_another(build: Build, repo: ResolvedRepo) -> bool:
+    """Whether the image of *build* holds something else than *repo*, although both have the same name.
+
+    BinderHub's names do not tell the sites of datasets apart, so a stranger's site can have a dataset of the same name
+    and date. What is named by a commit is the same wherever it is.
+    """
+    return build.repo_url != repo.repo_url and not is_sha(repo.sha)
 
 
 def filled_appendix(template: str, *, binder_url: str, repo_url: str) -> str:

@@ -5,7 +5,7 @@
     ├─ BadRequest             400   a request that no client of ours would send
     ├─ BadSignature           401   a caller that could not prove who it is
     ├─ NotAllowed             403   the operator does not permit this
-    ├─ RepoNotFound           404   no such repository, or a private one
+    ├─ RepoNotFound           404   no such repository or dataset, or a private one
     ├─ RefNotFound            404   the repository has no such branch, tag or commit
     ├─ BuildFailed            422   repo2docker could not build the repository
     ├─ QuotaExceeded          429   too many servers
@@ -54,13 +54,15 @@ class NotAllowed(BinderError):
 
 
 class RepoNotFound(BinderError):
-    """Also raised for a private repository: git hosts do not tell the difference to strangers."""
+    """Also raised for a private repository: hosts do not tell the difference to strangers. *reason* is the sentence for
+    what is no git repository, such as a DOI."""
 
     status = 404
 
-    def __init__(self, repo_url: str) -> None:
+    def __init__(self, repo_url: str, reason: str = "") -> None:
         self.repo_url = repo_url
-        super().__init__(f"There is no public repository at {repo_url}. Check the address, and that it is not private.")
+        public = f"There is no public repository at {repo_url}. Check the address, and that it is not private."
+        super().__init__(reason or public)
 
 
 class RefNotFound(BinderError):

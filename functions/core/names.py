@@ -65,9 +65,10 @@ def user_name(repo_url: str, suffix: str) -> str:
 def _shortened(text: str, *, limit: int, hash_length: int) -> str:
     """*text* as BinderHub makes it safe: escaped, cut to fit into *limit* characters with a hash, in lower case."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:hash_length]
-    return f"{_escaped(text)[: limit - hash_length - 1]}-{digest}".lower()
+    return f"{escaped(text)[: limit - hash_length - 1]}-{digest}".lower()
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """*text* with every byte that is not of a letter or digit of ASCII as `-` and its hexadecimal number."""
     # As the escapism package does; a byte below 16 gets a single digit there too.
     return "".join(char if char in ALPHANUMERIC else "".join(f"-{byte:X}" for byte in char.encode()) for char in text)

@@ -122,6 +122,11 @@ class GitLabSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ZenodoSettings:
+    url: str = setting("Address of Zenodo.", "https://zenodo.org")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FigshareSettings:
     api_url: str = setting("Address of figshare's REST API.", "https://api.figshare.com")
 
@@ -192,6 +197,7 @@ class Config:
     git: GitSettings
     github: GitHubSettings
     gitlab: GitLabSettings
+    zenodo: ZenodoSettings
     figshare: FigshareSettings
     hydroshare: HydroshareSettings
     launches: LaunchSettings

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
-from functions.adapters.addresses import PublicPool, is_public
+from functions.adapters.addresses import PublicPool, TrustedPool, is_public
 from functions.adapters.http import ONCE, HttpClient
 from functions.core.errors import NotAllowed, UpstreamError, UpstreamTimeout
 from tests.fakes.certificates import tls_for
@@ -174,6 +175,31 @@ def test_a_redirect_to_the_inside_is_refused() -> None:
                 "GET", f"http://git.example:{web.port}/", follow=3
             )
         assert len(web.seen) == 1
+
+
+def test_tls_can_be_needed() -> None:
+    names = Names(git_example="8.8.8.8")
+    with pytest.raises(NotAllowed, match=r"git\.example would be reached without TLS"):
+        HttpClient("The host", pool=PublicPool(allow_http=False, resolve=names)).request("GET", "http://git.example/")
+    assert names.asked == []
+
+
+def test_the_operators_service_may_be_inside_and_its_redirects_may_not() -> None:
+    with web_server() as service, web_server() as inside:
+        pool = TrustedPool(f"{service.url}/api", own=urllib3.PoolManager(), others=PublicPool())
+        client = HttpClient("The service", service.url, pool=pool)
+        service.answer = lambda reply: reply.send(*answers[reply.path])
+        answers = {
+            "/same": (302, b"", {"Location": "/there"}),
+            "/there": (200, b"yes", {}),
+            "/other": (302, b"", {"Location": inside.url}),
+            "/name": (302, b"", {"Location": f"http://localhost:{service.port}/there"}),
+        }
+        assert client.request("GET", "/same", follow=1).body == b"yes"
+        for path in ("/other", "/name"):
+            with pytest.raises(NotAllowed):
+                client.request("GET", path, follow=1)
+        assert inside.seen == []
 
 
 def drip_header(reply: Reply) -> None:

@@ -28,8 +28,12 @@ class FakeProvider:
             resolved_spec=f"{name}/{sha}",
             ref_url=f"https://git.example.org/{name}/tree/{sha}",
         )
-        self._answers[spec] = repo
+        self.answer(repo)
         return repo
+
+    def answer(self, repo: ResolvedRepo) -> None:
+        """Let the spec of *repo* be just that."""
+        self._answers[repo.spec] = repo
 
     def fail(self, spec: str, error: BinderError) -> None:
         """Let *spec* raise *error*."""

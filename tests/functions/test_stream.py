@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -328,3 +329,36 @@ def test_a_watched_launch_is_seen(fakes: Fakes) -> None:
     [record] = world.launches.where("running", "yes")
     assert record.collected_at > 0
     assert record.phase is Phase.READY
+
+
+def two_of_a_name(fakes: Fakes) -> tuple[ResolvedRepo, ResolvedRepo]:
+    """The same dataset at two sites, as names tell; each is a spec of its own."""
+    one = fakes.provider.know("one.example.org/plots/data", sha="plots.v1700000000")
+    other = replace(one, spec="evil.example.org/plots/data", repo_url="https://evil.example.org/plots")
+    fakes.provider.answer(other)
+    return one, other
+
+
+def test_an_image_built_of_anothers_dataset_is_not_launched(fakes: Fakes) -> None:
+    one, other = two_of_a_name(fakes)
+    story = follow(fakes.world(), asked(other.spec))
+    next(story)
+    during = launch(fakes.world(), asked(one.spec))
+    fakes.finish_build(other)
+    until(story, "ready")
+    after = launch(fakes.world(), asked(one.spec))
+    for told in (during, after):
+        assert (told[-1]["phase"], told[-1]["status_code"]) == ("failed", 403)
+        assert "https://evil.example.org/plots" in told[-1]["message"]
+    assert len(fakes.backend.submitted) == len(fakes.hub.started) == 1
+
+
+def test_a_failed_build_of_anothers_dataset_keeps_no_name(fakes: Fakes) -> None:
+    one, other = two_of_a_name(fakes)
+    story = follow(fakes.world(), asked(other.spec))
+    next(story)
+    fakes.backend.finish(fakes.backend.submitted[0].name, BuildStatus.FAILURE, "no")
+    assert list(story)[-1]["phase"] == "failed"
+    fakes.clock.time += 3600
+    until(follow(fakes.world(), asked(one.spec)), "waiting")
+    assert [build.repo_url for build in fakes.backend.submitted] == [other.repo_url, one.repo_url]
