@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from functions.core import build as builds
 from functions.core import launch as launches
 from functions.core.build import Build
-from functions.core.errors import BinderError, LaunchFailed, RateLimited
+from functions.core.errors import BinderError, LaunchFailed, RateLimited, UpstreamError
 from functions.core.launch import (
     AskHub,
     Facts,
@@ -27,7 +28,7 @@ from functions.core.launch import (
     Wait,
     next_step,
 )
-from functions.core.ports import HubServer, ImageFound, ResolvedRepo
+from functions.core.ports import HubServer, ImageFound, ImageMissing, ResolvedRepo
 from functions.world import World
 
 _MOST_STEPS = 10
@@ -153,6 +154,28 @@ def _release(launch: Launch, world: World, change: Callable[[Launch], Launch]) -
     return released or world.launches.get(launch.id)
 
 
+def find_image(image: str, world: World) -> tuple[str, str]:
+    """The image's digest, empty when it must be built; with a word to the watcher when our own record had to decide.
+
+    A registry that cannot tell never makes a build: raises UpstreamError when we do not know the image ourselves.
+    """
+    try:
+        match world.registry.find(image):
+            case ImageFound(digest):
+                return digest, ""
+            case ImageMissing():
+                return "", ""
+    except UpstreamError as error:
+        build = world.builds.get(image)
+        if build is not None and build.open:
+            return "", f"{error} The image is being built."
+        if build is not None and build.digest:
+            day = datetime.fromtimestamp(build.finished_at, UTC)
+            return build.digest, f"{error} Using the image built on {day:%Y-%m-%d}."
+        hint = "Whether the image is there is not known, so nothing is built. Please try again later."
+        raise UpstreamError(error.service, f"{error.detail} {hint}") from error
+
+
 def ensure_build(repo: ResolvedRepo, image: str, world: World) -> Build:
     """The build of *image*: begun if nobody has, tried again if that is due, else as it is.
 
@@ -180,7 +203,7 @@ def ensure_build(repo: ResolvedRepo, image: str, world: World) -> Build:
 
 def _to_submit_or_retry(build: Build, world: World) -> Build | None:
     now, pause_s = world.clock.now(), world.config.builds.retry_pause_s
-    if build.succeeded and not isinstance(world.registry.find(build.image), ImageFound):
+    if build.succeeded and not isinstance(world.registry.find(build.image, fresh=True), ImageFound):
         build = builds.lost(build, now=now)
     return builds.to_submit(build, now=now) or builds.to_retry(build, now=now, pause_s=pause_s)
 
@@ -219,7 +242,7 @@ def refresh_build(build: Build, world: World) -> Build:
 
 
 def _with_digest(build: Build, world: World) -> Build:
-    match world.registry.find(build.image):
+    match world.registry.find(build.image, fresh=True):
         case ImageFound(digest):
             return replace(build, digest=digest)
         case _:

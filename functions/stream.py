@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from functions.advance import advance, refresh_build
+from functions.advance import advance, find_image, refresh_build
 from functions.core import progress
 from functions.core.errors import BinderError, InvalidSpec, RefNotFound, UpstreamError
 from functions.core.launch import Launch, Phase
 from functions.core.names import image_name
-from functions.core.ports import ImageFound, ImageMissing, LogChunk, ResolvedRepo
+from functions.core.ports import LogChunk, ResolvedRepo
 from functions.core.progress import Event, EventId
 from functions.feeds import Look
 from functions.world import World
@@ -58,7 +58,9 @@ def _story(asked: Asked, world: World) -> Iterator[str]:
         repo, hint = _resolve(asked, world)
         if hint:
             yield progress.encode(progress.waiting(hint))
-        launch = _begin(asked, repo, world)
+        launch, hint = _begin(asked, repo, world)
+        if hint:
+            yield progress.encode(progress.waiting(hint))
     elif asked.resume is None or asked.resume.launch_id != launch.id:
         told = 0
     world.launches.change(launch.id, lambda it: replace(it, last_seen_at=world.clock.now()))
@@ -81,10 +83,12 @@ def _resolve(asked: Asked, world: World) -> tuple[ResolvedRepo, str]:
         return provider.resolve(f"{stem}/HEAD"), hint
 
 
-def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
-    """A new launch, or the one that another tab of the same browser has begun in the meantime."""
+def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]:
+    """A new launch, or the one that another tab of the same browser has begun in the meantime; with a word to the
+    watcher when the registry is out."""
     now = world.clock.now()
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
+    digest, hint = find_image(image, world)
     launch = Launch(
         id=world.new_id(),
         provider=asked.provider,
@@ -97,25 +101,10 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
         host=asked.host,
         client_ip=asked.client_ip,
         resume_key=asked.resume_key,
-        digest=_digest(image, world),
+        digest=digest,
     )
     world.launches.create_if_absent(launch)
-    return _claim(launch, world)
-
-
-def _digest(image: str, world: World) -> str:
-    """The image's digest, empty when it must be built. Should the registry be down, our own record decides."""
-    try:
-        match world.registry.find(image):
-            case ImageFound(digest):
-                return digest
-            case ImageMissing():
-                return ""
-    except UpstreamError:
-        build = world.builds.get(image)
-        if build is None or not build.digest:
-            raise
-        return build.digest
+    return _claim(launch, world), hint
 
 
 def _claim(launch: Launch, world: World) -> Launch:
