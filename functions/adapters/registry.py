@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from functions.adapters.expiring import Expiring, Flights
 from functions.adapters.http import Answer, HttpClient
-from functions.adapters.registry_login import Account, Headers, Login, PasswordAccount
+from functions.adapters.registry_login import Account, Headers, Login, PasswordAccount, bearer_challenge
 from functions.core.errors import UpstreamError
 from functions.core.names import DIGEST, ImageName, parse_image
 from functions.core.ports import ImageFound, ImageMissing
@@ -89,13 +89,10 @@ class OCIRegistry:
     def _manifest(self, method: str, name: ImageName) -> Answer:
         """The answer to the best credentials that we can get: 200, or 404 or 401 for an image that is missing."""
         answer = self._ask(method, name, headers := self._login.headers(name.repository))
-        challenge = None
-        if answer.status == 401:
-            header = answer.headers.get("WWW-Authenticate", "")
-            challenge = self._login.challenge(header, url=answer.url)
-        if challenge is not None:
+        challenge = bearer_challenge(answer.headers.get("WWW-Authenticate", "")) if answer.status == 401 else None
+        if challenge is not None and self._login.is_registry(answer.url):
             answer = self._ask(method, name, headers := self._login.token(name.repository, challenge))
-        has_token = headers.get("Authorization", "").startswith("Bearer ")
+        has_token = headers.get("Authorization", "").startswith("Bearer ") and self._login.is_registry(answer.url)
         if answer.status == 401 and not (self._missing_on_401 and has_token):
             raise self._login.refusal()
         return answer

@@ -130,11 +130,10 @@ class Login:
             return self.token(repository, self._known)
         return token or self._account.headers()
 
-    def challenge(self, header: str, *, url: str) -> Challenge | None:
-        """The challenge in the WWW-Authenticate *header* of *url*'s answer, if it is the registry that makes it."""
-        asker = urlsplit(url)
-        is_registry = (asker.scheme, asker.netloc) == (self._registry.scheme, self._registry.netloc)
-        return bearer_challenge(header) if is_registry else None
+    def is_registry(self, url: str) -> bool:
+        """Whether *url* is the registry's own, not of a host that it redirects to."""
+        parts = urlsplit(url)
+        return (parts.scheme, parts.netloc) == (self._registry.scheme, self._registry.netloc)
 
     def token(self, repository: str, challenge: Challenge) -> Headers:
         """A new token. Raises UpstreamError when the token service refuses us, or is none to be asked."""

@@ -233,6 +233,21 @@ def test_a_host_that_the_registry_redirects_to_cannot_ask_for_credentials(web: W
     assert [request.headers.get("authorization", "") for request in web.seen] == [BASIC, ""]
 
 
+def test_a_host_that_the_registry_redirects_to_cannot_say_that_an_image_is_missing(web: Web) -> None:
+    """By 401; it has not been shown our token."""
+    internet = Internet(web, "https://r.example.org", 'Bearer realm="https://r.example.org/token"')
+    internet.routes = Routes({"https://r.example.org": web.url, "https://storage.example.com": web.url})
+
+    def answer(reply: Reply) -> None:
+        if reply.headers.get("Authorization") == "Bearer t":
+            return reply.send(307, headers={"Location": "https://storage.example.com/v2/team/blob"})
+        internet.answer(reply)
+
+    web.answer = answer
+    with pytest.raises(UpstreamError, match="does not accept our credentials"):
+        internet.find(ME, missing_on_401=True)
+
+
 @pytest.mark.parametrize(
     ("header", "challenge"),
     [
