@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from functions.advance import refuse_another
-from functions.core.errors import InvalidSpec, RefNotFound, UpstreamError
+from functions.building import find_image, refuse_another
+from functions.core.errors import InvalidSpec, RefNotFound
 from functions.core.launch import Launch, Phase
 from functions.core.names import image_name
-from functions.core.ports import ImageFound, ImageMissing, ResolvedRepo
+from functions.core.ports import ResolvedRepo
 from functions.core.progress import EventId
 from functions.core.specs import is_sha
 from functions.refs import Resolution
@@ -55,8 +55,8 @@ def arrive(asked: Asked, world: World) -> Arrival:
         arrival = Arrival(launch, told=asked.resume.number if asked.resume and same else 0)
     else:
         resolution = _resolve(asked, world)
-        notices = (resolution.notice,) if resolution.notice else ()
-        arrival = Arrival(_begin(asked, resolution.repo, world), notices=notices)
+        launch, notice = _begin(asked, resolution.repo, world)
+        arrival = Arrival(launch, notices=tuple(filter(None, [resolution.notice, notice])))
     now = world.clock.now()
     seen = world.launches.change(arrival.launch.id, lambda it: replace(it, last_seen_at=now))
     return replace(arrival, launch=seen or arrival.launch)
@@ -79,11 +79,12 @@ def _resolve(asked: Asked, world: World) -> Resolution:
         return replace(resolution, notice=" ".join(filter(None, [hint, resolution.notice])))
 
 
-def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
-    """A new launch, or the one that another tab of the same browser has begun in the meantime."""
+def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]:
+    """A new launch, or the one that another tab of the same browser has begun in the meantime; with a word to the
+    watcher when the registry is out."""
     now = world.clock.now()
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
-    digest = _digest(image, world)
+    digest, notice = find_image(image, world)
     if digest and not is_sha(repo.sha):
         refuse_another(world.builds.get(image), repo)
     launch = Launch(
@@ -105,22 +106,7 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> Launch:
         request_origin=asked.request_origin,
     )
     world.launches.create_if_absent(launch)
-    return _claim(launch, world)
-
-
-def _digest(image: str, world: World) -> str:
-    """The image's digest, empty when it must be built. Should the registry be down, our own record decides."""
-    try:
-        match world.registry.find(image):
-            case ImageFound(digest):
-                return digest
-            case ImageMissing():
-                return ""
-    except UpstreamError:
-        build = world.builds.get(image)
-        if build is None or not build.digest:
-            raise
-        return build.digest
+    return _claim(launch, world), notice
 
 
 def _claim(launch: Launch, world: World) -> Launch:

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from flask import Request, Response
 
 from functions import edge, outcomes
-from functions.advance import advance, refresh_build
+from functions.advance import advance
+from functions.building import refresh_build
 from functions.core import launch as launches
 from functions.core.errors import BinderError
 from functions.core.idleness import Keep, Remove, judge_user

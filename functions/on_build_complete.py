@@ -15,7 +15,8 @@ from typing import Any
 from flask import Request, Response
 
 from functions import edge
-from functions.advance import advance, refresh_build
+from functions.advance import advance
+from functions.building import refresh_build
 from functions.core.errors import BadRequest, UpstreamError
 from functions.world import World
 

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +16,7 @@ from typing import Any
 from functions.core.errors import BinderError, RateLimited, UpstreamError
 from functions.core.ports import Document, RepoProvider, ResolvedRepo, Store
 from functions.core.progress import ago
+from functions.expiring import Expiring, Flights
 
 # A typing error is soon corrected, and a service soon back: long enough for a stampede, short enough for a person.
 TROUBLE_S = 10.0
@@ -44,36 +42,22 @@ class Refs:
     now: Callable[[], float]
     ttl_s: float
     keep_s: float
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _flights: dict[str, Future[Resolution]] = field(default_factory=dict)
-    _troubles: OrderedDict[str, tuple[BinderError, float]] = field(default_factory=OrderedDict)
+    _flights: Flights[str, Resolution] = field(default_factory=Flights)
+    _troubles: Expiring[str, BinderError] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._troubles = Expiring(most=MOST_TROUBLES, clock=self.now)
 
     def resolve(self, provider: RepoProvider, spec: str) -> Resolution:
         """What *spec* names now, or named lately. Raises what the provider raises when nothing is remembered."""
         key = _key(provider.prefix, spec)
-        with self._lock:
-            flight = self._flights.get(key)
-            mine = self._flights.setdefault(key, Future())
-        if flight is not None:
-            return flight.result()
-        try:
-            found = self._resolve(key, provider, spec)
-        except BaseException as error:
-            mine.set_exception(error.again() if isinstance(error, BinderError) else error)
-            raise
-        else:
-            mine.set_result(found)
-            return found
-        finally:
-            with self._lock:
-                del self._flights[key]
+        return self._flights.join(key, lambda: self._resolve(key, provider, spec))
 
     def learn(self, repo: ResolvedRepo) -> None:
         """Remember what somebody else has found out, such as the git host that told us of a push."""
         key = _key(repo.provider, repo.spec)
         self._remember(key, repo, self.store.get("ref", key))
-        with self._lock:
-            self._troubles.pop(key, None)
+        self._troubles.drop(key)
 
     def forget(self) -> int:
         """Forget what has not been asked for in a long time; how many that were."""
@@ -92,7 +76,7 @@ class Refs:
         known, age_s = _known(document, self.now())
         if known is not None and age_s < self.ttl_s:
             return Resolution(known)
-        trouble = self._trouble(key)
+        trouble = self._troubles.get(key)
         if trouble is None:
             try:
                 repo = provider.resolve(spec, known)
@@ -103,7 +87,7 @@ class Refs:
                 self._remember(key, repo, document)
                 return Resolution(repo)
         if known is None or not isinstance(trouble, UpstreamError):
-            raise trouble
+            raise trouble.again()
         return Resolution(known, f"{trouble} Going on with {known.sha[:12]}, which this link named {ago(age_s)}.")
 
     def _remember(self, key: str, repo: ResolvedRepo, before: Document | None) -> None:
@@ -119,19 +103,10 @@ class Refs:
         else:
             self.store.compare_and_set("ref", key, before.version, data)
 
-    def _trouble(self, key: str) -> BinderError | None:
-        with self._lock:
-            error, until = self._troubles.get(key, (None, 0.0))
-        return error.again() if error is not None and self.now() < until else None
-
     def _meet(self, key: str, error: BinderError) -> None:
         pause_s = min(error.retry_after_s, LONGEST_TROUBLE_S) if isinstance(error, RateLimited) else TROUBLE_S
-        with self._lock:
-            # Not the error itself: it holds on to all that was going on when it was raised.
-            self._troubles[key] = (error.again(), self.now() + pause_s)
-            self._troubles.move_to_end(key)
-            if len(self._troubles) > MOST_TROUBLES:
-                self._troubles.popitem(last=False)
+        # Not the error itself: it holds on to all that was going on when it was raised.
+        self._troubles.put(key, error.again(), life_s=pause_s)
 
 
 def _key(provider: str, spec: str) -> str:

@@ -6,8 +6,9 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-from functions.advance import advance, refresh_build
+from functions.advance import advance
 from functions.arrival import Asked, arrive
+from functions.building import refresh_build
 from functions.core import progress
 from functions.core.errors import BinderError, UpstreamError
 from functions.core.launch import Launch, Phase

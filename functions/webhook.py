@@ -7,7 +7,7 @@ import logging
 from flask import Request, Response
 
 from functions import edge
-from functions.advance import ensure_build
+from functions.building import ensure_build
 from functions.core.errors import BadRequest, NotAllowed
 from functions.core.names import image_name
 from functions.core.ports import ImageFound

@@ -26,11 +26,12 @@ from functions.adapters.providers.github import GitHub
 from functions.adapters.providers.hydroshare import HydroShare
 from functions.adapters.providers.zenodo import Zenodo
 from functions.adapters.pubsub import PubSubPublisher
-from functions.adapters.registry import OCIRegistry
+from functions.adapters.registry import OCIRegistry, api_url
+from functions.adapters.registry_login import METADATA_URL, Account, GoogleAccount, PasswordAccount, is_googles
 from functions.adapters.stores.sqlite import SQLiteStore
 from functions.core import config as configuration
 from functions.core.ports import RepoProvider
-from functions.core.settings import Config
+from functions.core.settings import Config, RegistrySettings
 from functions.feeds import Feeds
 from functions.refs import Refs
 from functions.stream import look_at_build
@@ -119,11 +120,18 @@ def _providers(config: Config) -> Mapping[str, RepoProvider]:
 def _registry(config: Config) -> OCIRegistry:
     registry = config.registry
     return OCIRegistry(
-        HttpClient("The registry", registry.url),
-        username=registry.username,
-        password=registry.password.reveal(),
+        HttpClient("The registry", api_url(registry.url)),
+        account=registry_account(registry),
         missing_on_401=registry.missing_on_401,
     )
+
+
+def registry_account(registry: RegistrySettings) -> Account:
+    """Who we are to the registry."""
+    auto = registry.credentials == "auto" and not registry.username and is_googles(registry.url)
+    if auto or registry.credentials == "google":
+        return GoogleAccount(HttpClient("The metadata server", METADATA_URL), clock=time.monotonic)
+    return PasswordAccount(registry.username, registry.password.reveal())
 
 
 def _job_settings(config: Config) -> JobSettings:

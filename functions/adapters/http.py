@@ -118,7 +118,7 @@ class HttpClient:
         random: Callable[[], float] = randomlib.random,
     ) -> None:
         self.service = service
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._headers = {"User-Agent": "binderless", **(headers or {})}
         self._timeout_s = timeout_s
         self._retry = retry
@@ -188,7 +188,7 @@ class HttpClient:
         json: Any = None,
     ) -> _Request:
         if not url.startswith(("http://", "https://")):
-            url = f"{self._base_url}/{url.lstrip('/')}"
+            url = f"{self.base_url}/{url.lstrip('/')}"
         if json is None:
             return _Request(method, url, {**self._headers, **(headers or {})}, body)
         typed = {**self._headers, "Content-Type": "application/json", **(headers or {})}

@@ -15,7 +15,7 @@ import yaml
 from functions.core import settings
 from functions.core.build_tokens import token_keys
 from functions.core.errors import ConfigError
-from functions.core.settings import Config, Secret
+from functions.core.settings import Config, RegistrySettings, Secret
 
 PREFIX = "BINDERLESS_"
 # What other parts of an installation call theirs: not settings, not mistakes.
@@ -193,6 +193,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _cross_checks(config: Config) -> Iterator[str]:
+    yield from _registry_checks(config.registry)
     if config.store.backend == "sqlite" and not config.store.path:
         yield "store.path: required for the sqlite store"
     if any(len(key) < 32 for key in token_keys(config.launches)):
@@ -208,3 +209,12 @@ def _cross_checks(config: Config) -> Iterator[str]:
     for name in ("hub.token",):
         if not config.hub.token:
             yield f"{name}: must not be empty"
+
+
+def _registry_checks(registry: RegistrySettings) -> Iterator[str]:
+    if registry.password and not registry.username:
+        yield "registry.username: required with a password"
+    if registry.credentials == "google" and registry.username:
+        yield "registry.username: must be empty when registry.credentials is google"
+    if registry.credentials == "google" and not registry.url.startswith("https://"):
+        yield "registry.url: must start with https:// when registry.credentials is google"

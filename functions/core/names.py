@@ -8,13 +8,26 @@ from __future__ import annotations
 import hashlib
 import re
 import string
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 ALPHANUMERIC = frozenset(string.ascii_letters + string.digits)
 # The longest name a registry takes: https://github.com/docker/distribution/blob/main/reference/reference.go
 MAX_NAME = 255
 MAX_DNS_LABEL = 63
-DOCKER_HUB = re.compile(r"[a-z0-9]{4,40}/[a-z0-9._-]{2,255}")
+# https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+REFERENCE = re.compile(rf"[a-zA-Z0-9_][a-zA-Z0-9._-]{{0,127}}|{DIGEST.pattern}")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageName:
+    """`host/repository:reference`; the host is empty for a name without one, such as `owner/name` on Docker Hub."""
+
+    host: str
+    repository: str
+    reference: str
 
 
 def image_name(prefix: str, slug: str, ref: str) -> str:
@@ -23,16 +36,20 @@ def image_name(prefix: str, slug: str, ref: str) -> str:
     return f"{prefix}{name}:{ref}".replace("_", "-").lower()
 
 
-def split_image(image: str) -> tuple[str, str]:
-    """The repository within its registry, and the tag: `gcr.io/a/b:1` is `("a/b", "1")`.
+def parse_image(image: str) -> ImageName:
+    """Split an image name as container engines do: a first part with a dot or port, or localhost, is a host.
 
-    An image on Docker Hub (`owner/name`) keeps its owner. A name without any registry is its own repository; BinderHub
-    would look up the empty name there.
+    Raises ValueError for a name that no image can have; what is left may become part of an address.
     """
-    name, _, tag = image.rpartition(":")
-    if "/" not in name or DOCKER_HUB.fullmatch(name):
-        return name, tag
-    return name.partition("/")[2], tag
+    first, slash, rest = image.partition("/")
+    is_host = bool(slash) and (first == "localhost" or "." in first or ":" in first)
+    host, path = (first, rest) if is_host else ("", image)
+    path, at, digest = path.partition("@")
+    repository, _, tag = path.partition(":")
+    name = ImageName(host, repository, digest if at else tag or "latest")
+    if not (REPOSITORY.fullmatch(name.repository) and REFERENCE.fullmatch(name.reference)):
+        raise ValueError(f"no image is called {image[:200]!r}")
+    return name
 
 
 def build_name(slug: str, ref: str, *, prefix: str = "build-") -> str:

@@ -61,8 +61,12 @@ class ImageMissing:
 
 
 class Registry(Protocol):
-    def find(self, image: str) -> ImageFound | ImageMissing:
-        """Look *image* (`host/path/name:tag`) up. Raises UpstreamError when the registry cannot tell."""
+    def find(self, image: str, *, fresh: bool = False) -> ImageFound | ImageMissing:
+        """Look *image* (`host/path/name:tag`) up. Raises UpstreamError when the registry cannot tell.
+
+        What was found may be some minutes old, so an image that has been deleted meanwhile may still be found. Whoever
+        records or rebuilds by the answer asks for a *fresh* one.
+        """
         ...
 
 

@@ -45,9 +45,17 @@ class HubSettings:
 class RegistrySettings:
     url: str = setting("Address of the registry's API, such as https://europe-docker.pkg.dev.")
     image_prefix: str = setting("What every image name begins with, registry host included.")
+    credentials: str = setting(
+        "How to sign in for looking images up: basic (user name and password, or anonymous), google (the service "
+        "account that the function runs as), auto (google at pkg.dev and gcr.io without a user name, else basic).",
+        "auto",
+        choices=("auto", "basic", "google"),
+    )
     username: str = setting("User name for looking images up; empty: anonymous.", "")
     password: Secret = setting("Password or token for looking images up.", Secret())
-    missing_on_401: bool = setting("Whether the registry answers 401 for images that do not exist.", False)
+    missing_on_401: bool = setting(
+        "Whether the registry answers 401 for images that do not exist, even to a token of its own.", False
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

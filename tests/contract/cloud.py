@@ -29,10 +29,15 @@ class Cloud:
         users = {"builder": {"password": self.token, "push": True}}
         path.write_text(json.dumps({"admin_token": self.token, "pubsub_token": self.token, "registry": users}))
 
-    def push_image(self, repository: str, tag: str) -> str:
+    def push_image(self, repository: str, tag: str, content: str = "") -> str:
         """Put an image that holds nothing into the registry, and return its digest."""
         media_type = "application/vnd.oci.image.index.v1+json"
-        manifest = {"schemaVersion": 2, "mediaType": media_type, "manifests": [], "annotations": {"tag": tag}}
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": media_type,
+            "manifests": [],
+            "annotations": {"tag": tag, "content": content},
+        }
         headers = {"Content-Type": media_type, **urllib3.make_headers(basic_auth=f"builder:{self.token}")}
         url = f"{self.registry_url}/v2/{repository}/manifests/{tag}"
         with urllib3.PoolManager() as http:

@@ -54,6 +54,17 @@ def test_every_problem_is_reported_at_once() -> None:
     )
 
 
+def test_settings_of_the_registry_must_fit_together() -> None:
+    registry = {**DOCUMENT["registry"], "url": "http://r.example.org", "credentials": "google", "username": "me"}
+    assert problems({**DOCUMENT, "registry": registry}, SECRETS) == (
+        "registry.username: must be empty when registry.credentials is google",
+        "registry.url: must start with https:// when registry.credentials is google",
+    )
+    assert problems(DOCUMENT, {**SECRETS, "BINDERLESS_REGISTRY__PASSWORD": "x"}) == (
+        "registry.username: required with a password",
+    )
+
+
 def test_an_address_needs_its_scheme() -> None:
     assert problems({**DOCUMENT, "hub": {"url": "hub.example.org", "api_url": "http://x"}}, SECRETS) == (
         "hub.url: must start with https:// or http://",

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.core.names import build_name, image_name, job_name, split_image, user_name
+from functions.core.names import ImageName, build_name, image_name, job_name, parse_image, user_name
 
 SHA = "1479e0252b2e648bb755ee913292b79495931717"
+DIGEST = "sha256:" + "0" * 64
 TABLE = [
     tuple("" if cell == "-" else cell for cell in line.split(" | "))
     for line in (Path(__file__).parent / "binderhub_names.txt").read_text().splitlines()
@@ -24,20 +25,33 @@ def test_an_image_is_called_as_binderhub_calls_it(
 ) -> None:
     assert image_name(prefix, slug, ref) == image
     # BinderHub finds no repository in a name without registry.
-    assert split_image(image) == (repository or image.partition(":")[0], ref)
+    expected = (repository or image.partition(":")[0], ref)
+    assert (parse_image(image).repository, parse_image(image).reference) == expected
 
 
 @pytest.mark.parametrize(
-    ("image", "expected"),
+    ("image", "name"),
     [
-        ("127.0.0.1:5000/binder-a:1", ("binder-a", "1")),
-        ("europe-docker.pkg.dev/project/images/a:b", ("project/images/a", "b")),
-        ("jupyterhub/r2d-a:b", ("jupyterhub/r2d-a", "b")),
+        ("127.0.0.1:5000/a/b:1", ("127.0.0.1:5000", "a/b", "1")),
+        ("europe-docker.pkg.dev/project/images/a:b", ("europe-docker.pkg.dev", "project/images/a", "b")),
+        ("r.example.org/a:1", ("r.example.org", "a", "1")),
+        ("localhost/a:1", ("localhost", "a", "1")),
+        ("docker.io/jupyterhub/r2d-a:b", ("docker.io", "jupyterhub/r2d-a", "b")),
+        ("jupyterhub/r2d-a:b", ("", "jupyterhub/r2d-a", "b")),
+        ("a:1", ("", "a", "1")),
+        ("r.example.org:5000/a", ("r.example.org:5000", "a", "latest")),
+        (f"r.example.org/a:1@{DIGEST}", ("r.example.org", "a", DIGEST)),
     ],
-    ids=["port", "artifact registry", "docker hub"],
+    ids=["port", "artifact registry", "short", "localhost", "docker hub", "owner", "no registry", "no tag", "digest"],
 )
-def test_an_image_is_split_into_repository_and_tag(image: str, expected: tuple[str, str]) -> None:
-    assert split_image(image) == expected
+def test_an_image_name_is_split(image: str, name: tuple[str, str, str]) -> None:
+    assert parse_image(image) == ImageName(*name)
+
+
+@pytest.mark.parametrize("image", ["r.example.org/../x:1", "r/a b:1", "r/a:1/../x", "r/a?b:1", "r.example.org/", ""])
+def test_a_name_that_could_leave_its_place_in_an_address_is_none(image: str) -> None:
+    with pytest.raises(ValueError, match="no image is called"):
+        parse_image(image)
 
 
 def test_underscores_in_a_prefix_become_dashes() -> None:

@@ -9,22 +9,29 @@ from functions.core.ports import ImageFound, ImageMissing
 
 
 class FakeRegistry:
-    """`asked` is every image that was looked up; `error`, if set, is raised instead of an answer."""
+    """`asked` is every image that was looked up; `error`, if set, is raised instead of an answer.
+
+    `remembered` holds digests of before, which is what everybody gets who does not ask for a fresh answer.
+    """
 
     def __init__(self, *images: str) -> None:
         self.asked: list[str] = []
         self.error: BinderError | None = None
+        self.remembered: dict[str, str] = {}
         self._digests: dict[str, str] = {}
         for image in images:
             self.put(image)
 
-    def put(self, image: str) -> str:
-        """Put *image* there, and return its digest."""
-        self._digests[image] = digest = "sha256:" + sha256(image.encode()).hexdigest()
+    def put(self, image: str, content: str = "") -> str:
+        """Put *image* there, and return its digest, by which it is known as well."""
+        digest = "sha256:" + sha256(f"{image}{content}".encode()).hexdigest()
+        self._digests[image] = self._digests[f"{image.rpartition(':')[0]}@{digest}"] = digest
         return digest
 
-    def find(self, image: str) -> ImageFound | ImageMissing:
+    def find(self, image: str, *, fresh: bool = False) -> ImageFound | ImageMissing:
         self.asked.append(image)
         if self.error:
             raise self.error
-        return ImageFound(self._digests[image]) if image in self._digests else ImageMissing()
+        digest = self.remembered.get(image) if not fresh else None
+        digest = digest or self._digests.get(image)
+        return ImageFound(digest) if digest else ImageMissing()

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from functions.application import make_application
+from functions.core.errors import UpstreamError
 from functions.core.resume import COOKIE
 from tests.fakes.world import Fakes, events
 
@@ -149,6 +150,12 @@ def test_health_is_503_when_the_hub_is_away(client: FlaskClient, fakes: Fakes) -
     fakes.hub.healthy = lambda: False  # type: ignore[method-assign]
     answer = client.get("/health")
     assert (answer.status_code, answer.get_json()["checks"][0]) == (503, {"service": "JupyterHub API", "ok": False})
+
+
+def test_health_is_503_when_the_registry_cannot_tell(client: FlaskClient, fakes: Fakes) -> None:
+    fakes.registry.error = UpstreamError("The registry", "answered 503.")
+    answer = client.get("/health")
+    assert (answer.status_code, answer.get_json()["checks"][1]) == (503, {"service": "Docker registry", "ok": False})
 
 
 def test_the_visitors_own_address_is_what_our_proxy_saw(client: FlaskClient) -> None:

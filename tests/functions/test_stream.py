@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from functions.arrival import Asked
+from functions.building import ensure_build
 from functions.core.errors import LaunchFailed, RateLimited, RefNotFound, UpstreamError
 from functions.core.launch import Phase
 from functions.core.ports import BuildStatus, ResolvedRepo
@@ -281,17 +283,55 @@ def test_a_link_to_the_old_default_branch_is_launched_from_head(fakes: Fakes) ->
     assert told[-1]["binder_request"] == "v2/gh/owner/plots/HEAD"
 
 
+def test_the_server_runs_what_was_built_now_not_what_was_found_before(fakes: Fakes) -> None:
+    repo = fakes.know(SPEC)
+    story = follow(fakes.world())
+    until(story, "waiting")
+    fakes.registry.remembered = {fakes.image(repo): "sha256:before"}
+    fakes.finish_build(repo)
+    until(story, "ready")
+    assert not fakes.hub.started[0][1]["image"].endswith("@sha256:before")
+
+
 def test_a_registry_that_cannot_tell_is_no_reason_to_build(fakes: Fakes) -> None:
     fakes.know(SPEC)
     fakes.registry.error = UpstreamError("The registry", "answered 503.")
-    assert launch(fakes.world())[-1]["phase"] == "failed"
+    [failed] = launch(fakes.world())
+    assert (failed["phase"], failed["status_code"]) == ("failed", 502)
+    assert failed["message"].startswith("The registry answered 503. Whether the image is there is not known")
     assert fakes.backend.submitted == []
 
 
 def test_what_was_built_here_is_launched_while_the_registry_is_away(fakes: Fakes) -> None:
     test_the_server_runs_the_digest_that_was_built(fakes)
+    day = datetime.fromtimestamp(fakes.clock.time, UTC)
     fakes.registry.error = UpstreamError("The registry", "answered 503.")
-    assert launch(fakes.world())[-1]["phase"] == "ready"
+    told = launch(fakes.world())
+    assert told[0]["message"] == f"The registry answered 503. Using the image built on {day:%Y-%m-%d}.\n"
+    assert phases(told) == ["waiting", "built", "launching", "ready"]
+    assert fakes.hub.started[1][1]["image"] == fakes.hub.started[0][1]["image"]
+    assert len(fakes.backend.submitted) == 1
+
+
+def test_a_build_that_runs_is_joined_while_the_registry_is_away(fakes: Fakes) -> None:
+    repo = fakes.know(SPEC)
+    until(follow(fakes.world()), "waiting")
+    fakes.registry.error = UpstreamError("The registry", "answered 503.")
+    story = follow(fakes.world())
+    assert until(story, "waiting")["message"] == "The registry answered 503. The image is being built.\n"
+    until(story, "waiting")
+    fakes.registry.error = None
+    fakes.finish_build(repo)
+    assert until(story, "ready")
+    assert len(fakes.backend.submitted) == 1
+
+
+def test_a_build_that_failed_is_not_tried_again_while_the_registry_is_away(fakes: Fakes) -> None:
+    test_a_failed_build_is_told_once_with_its_reason(fakes)
+    fakes.clock.time += 3600
+    fakes.registry.error = UpstreamError("The registry", "answered 503.")
+    assert phases(launch(fakes.world())) == ["failed"]
+    assert len(fakes.backend.submitted) == 1
 
 
 def test_an_image_that_was_deleted_is_built_again(fakes: Fakes) -> None:
@@ -300,6 +340,14 @@ def test_an_image_that_was_deleted_is_built_again(fakes: Fakes) -> None:
     story = follow(fakes.world())
     until(story, "waiting")
     assert len(fakes.backend.submitted) == 2
+
+
+def test_an_image_that_was_deleted_is_built_again_whatever_is_remembered_of_it(fakes: Fakes) -> None:
+    repo = fakes.know(SPEC)
+    test_the_server_runs_the_digest_that_was_built(fakes)
+    fakes.registry = type(fakes.registry)()
+    fakes.registry.remembered = {fakes.image(repo): "sha256:before"}
+    assert ensure_build(repo, fakes.image(repo), fakes.world(), host="").attempt == 2
 
 
 def test_a_watcher_that_comes_back_late_gets_its_server(fakes: Fakes) -> None:
