@@ -16,8 +16,10 @@ from functions.adapters.builds.kubernetes import KubernetesBuilds
 from functions.adapters.http import HttpClient
 from functions.adapters.identity import TokenVerifier
 from functions.adapters.jupyterhub import JupyterHub
+from functions.adapters.providers.gist import Gist
 from functions.adapters.providers.git import Git
-from functions.adapters.providers.github import GitHub
+from functions.adapters.providers.github import GitHub, github_api
+from functions.adapters.providers.gitlab import GitLab
 from functions.adapters.pubsub import PubSubPublisher
 from functions.adapters.registry import OCIRegistry
 from functions.adapters.stores.sqlite import SQLiteStore
@@ -88,9 +90,12 @@ def publisher(config: Config) -> PubSubPublisher:
 
 
 def _providers(config: Config) -> Mapping[str, RepoProvider]:
-    git, github, providers = config.git, config.github, config.providers
+    git, github, gitlab, providers = config.git, config.github, config.gitlab, config.providers
+    api = github_api(url=github.api_url, token=github.token.reveal())
     makers: dict[str, Callable[[], RepoProvider]] = {
-        "gh": lambda: GitHub(url=github.url, api_url=github.api_url, token=github.token.reveal()),
+        "gh": lambda: GitHub(url=github.url, api=api),
+        "gist": lambda: Gist(url=github.gist_url, api=api, allow_secret=github.allow_secret_gists),
+        "gl": lambda: GitLab(url=gitlab.url, token=gitlab.token.reveal()),
         "git": lambda: Git(
             allow_http=providers.allow_http,
             allow_private_addresses=providers.allow_private_addresses,
