@@ -110,7 +110,13 @@ def test_what_is_wrong_with_a_spec_is_a_sentence(parse: Callable[[str], object],
 
 @pytest.mark.parametrize("parse", [parse_github, parse_gist, parse_gitlab])
 @pytest.mark.parametrize(
-    "spec", ["https://me:secret@github.com/a/b/HEAD", "me:secret@github.com/a/b", "ssh:me:secret@a/b"]
+    "spec",
+    [
+        "https://me:secret@github.com/a/b/HEAD",
+        "me:secret@github.com/a/b",
+        "ssh:me:secret@a/b",
+        "https://me:ha/secret@host/a/b",
+    ],
 )
 def test_no_message_repeats_a_password(parse: Callable[[str], object], spec: str) -> None:
     with pytest.raises(InvalidSpec) as caught:

@@ -81,8 +81,7 @@ class Gist:
         if self._allow_secret and is_sha(named.ref):
             return named.ref, ""
         # https://docs.github.com/en/rest/gists/gists#get-a-gist
-        # Without a look at the answer, an ETag from when secret gists were allowed would let them through.
-        etag = known.etag if known and not self._allow_secret else ""
+        etag = known.etag if known else ""
         answer = self._api.get(f"gists/{named.gist_id}", accept="application/vnd.github+json", etag=etag)
         if answer is None:
             raise RepoNotFound(page)
@@ -91,6 +90,7 @@ class Gist:
         gist = _described(answer)
         if not (gist.public or self._allow_secret):
             raise NotAllowed(f"{page} is a secret gist. Only public gists may be launched here.")
+        # Where secret gists are allowed no ETag is kept: it would let them through when they are not any more.
         return _chosen(gist.revisions, named.ref, page), "" if self._allow_secret else etag_of(answer)
 
 
