@@ -21,8 +21,10 @@ from functions.adapters.providers.ckan import Ckan
 from functions.adapters.providers.dataverse import Dataverse
 from functions.adapters.providers.dois import Dois
 from functions.adapters.providers.figshare import Figshare
+from functions.adapters.providers.gist import Gist
 from functions.adapters.providers.git import Git
-from functions.adapters.providers.github import GitHub
+from functions.adapters.providers.github import GitHub, github_api
+from functions.adapters.providers.gitlab import GitLab
 from functions.adapters.providers.hydroshare import HydroShare
 from functions.adapters.providers.zenodo import Zenodo
 from functions.adapters.pubsub import PubSubPublisher
@@ -101,8 +103,12 @@ def _providers(config: Config) -> Mapping[str, RepoProvider]:
     git, github, providers = config.git, config.github, config.providers
     pool = PublicPool(allow_private=providers.allow_private_addresses, allow_http=providers.allow_http)
     dois = Dois(providers.doi_url, pool=pool, allow_http=providers.allow_http)
+    git, github, gitlab, providers = config.git, config.github, config.gitlab, config.providers
+    api = github_api(url=github.api_url, token=github.token.reveal())
     makers: dict[str, Callable[[], RepoProvider]] = {
-        "gh": lambda: GitHub(url=github.url, api_url=github.api_url, token=github.token.reveal()),
+        "gh": lambda: GitHub(url=github.url, api=api),
+        "gist": lambda: Gist(url=github.gist_url, api=api, allow_secret=github.allow_secret_gists),
+        "gl": lambda: GitLab(url=gitlab.url, token=gitlab.token.reveal()),
         "git": lambda: Git(
             allow_http=providers.allow_http,
             allow_private_addresses=providers.allow_private_addresses,

@@ -24,7 +24,6 @@ from urllib3.exceptions import LocationParseError
 from urllib3.response import BaseHTTPResponse
 from urllib3.util import Url, create_urllib3_context, parse_url
 
-from functions.adapters.http import Pool
 from functions.core.errors import NotAllowed, UpstreamError, UpstreamTimeout
 
 # https://www.iana.org/assignments/iana-ipv4-special-registry (what ipaddress calls global but is not a host),
@@ -34,6 +33,9 @@ HOSTS_V6 = ipaddress.IPv6Network("2000::/3")
 SPECIAL_V6 = [
     ipaddress.IPv6Network(net) for net in ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20")
 ]
+# Git servers do listen on 3000 or 8443. But below 1024 are mail, ssh, directories and the like: nobody serves git over
+# the web there, and they could be made to take a request for their own protocol.
+WEB_PORTS, FIRST_FREE_PORT = (80, 443), 1024
 # Names that only mean something inside: refused without asking, since asking tells too.
 INSIDE = re.compile(r"(^|\.)(localhost|local|internal|localdomain|home\.arpa)$")
 # What inet_aton reads as an address although nobody writes it so: 2130706433, 0x7f.1, 0177.0.0.1, 127.1
@@ -104,6 +106,8 @@ class PublicPool:
 
     def _address(self, host: str, port: int) -> str:
         """The one address to connect to."""
+        if port < FIRST_FREE_PORT and port not in WEB_PORTS:
+            raise NotAllowed(f"Port {port} is not one that repositories can be fetched from.")
         if not self._allow_private:
             _refuse_inside(host)
         try:
@@ -128,6 +132,25 @@ class PublicPool:
         return _SecurePool(address, port, server_hostname=host, ssl_context=context, **timing)
 
 
+class ChosenPool:
+    """A pool for the service at *url*, which the operator has chosen and which may be anywhere, inside as well.
+
+    It is not trusted to send us to other places of the inside: what it redirects to beyond its own scheme, host and
+    port must be public.
+    """
+
+    def __init__(self, url: str, *, elsewhere: PublicPool | None = None) -> None:
+        self._origin = _origin(_parsed(url))
+        # As many kept connections as an instance has threads (functions run with 250).
+        self._there = urllib3.PoolManager(maxsize=250)
+        self._elsewhere = elsewhere or PublicPool()
+
+    def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
+        if _origin(_parsed(url)) == self._origin:
+            return self._there.urlopen(method, url, **options)
+        return self._elsewhere.urlopen(method, url, **options)
+
+
 @dataclass(frozen=True, slots=True)
 class Visit:
     """Requests that share one deadline: a pool for one HttpClient and one errand."""
@@ -137,20 +160,6 @@ class Visit:
 
     def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
         return self._open(method, url, until=self.until, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class TrustedPool:
-    """A pool for a service that the operator chose: *own* reaches the very host of *url*, wherever it is, and *others*
-    what that host redirects to."""
-
-    url: str
-    own: Pool
-    others: Pool
-
-    def urlopen(self, method: str, url: str, **options: Any) -> BaseHTTPResponse:
-        same = _origin(_parsed(url)) == _origin(_parsed(self.url))
-        return (self.own if same else self.others).urlopen(method, url, **options)
 
 
 class _UntilDeadline(io.RawIOBase):

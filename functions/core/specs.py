@@ -15,13 +15,12 @@ from functions.core.errors import InvalidSpec, NotAllowed
 
 MAX_TARGET = 8192
 MAX_SPEC = 2048
+MAX_PORT = 65535
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SHORT_SHA = re.compile(r"[0-9a-f]{4,39}")
 # git check-ref-format: what no branch or tag can be called, and no revision of ours may say.
 IMPOSSIBLE_REF = re.compile(r"^[-/.]|^@\Z|[/.]\Z|//|\.\.|@\{|/\.|\.lock(/|\Z)|[ ~^:?*\[\\]")
-OWNER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,99}")
-NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 # user@host:path, git's own way to write ssh addresses.
 SCP = re.compile(r"[^/@\s]+@[^/:\s]+:(?!//).*")
 AUTHORITY = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])(:[1-9][0-9]{0,4})?")
@@ -34,13 +33,6 @@ class LaunchTarget:
     provider: str
     spec: str
     raw_spec: str
-
-
-@dataclass(frozen=True, slots=True)
-class GitHubSpec:
-    owner: str
-    name: str
-    ref: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,31 +57,25 @@ def parse_target(raw: str, route: str, *, base_path: str = "/") -> LaunchTarget:
     return LaunchTarget(provider, spec, raw_spec)
 
 
-def parse_github(spec: str) -> GitHubSpec:
-    """`owner/name/ref`, where the ref may hold slashes and the name may end in `.git`."""
-    _check_length(spec)
-    parts = [decoded(part) for part in spec.rstrip("/").split("/", 2)]
-    if len(parts) < 3 or not all(parts):
-        likely = len(parts) == 2 and all(parts) and parts[1] not in ("main", "master", "HEAD")
-        hint = f' Did you mean "{"/".join(parts)}/HEAD"?' if likely else ""
-        raise InvalidSpec(f'Spec is not of the form "user/repo/ref", provided: "{"/".join(parts)}".{hint}')
-    owner, name, ref = parts[0], parts[1].removesuffix(".git"), checked_ref(parts[2])
-    if not OWNER.fullmatch(owner) or not NAME.fullmatch(name) or name in (".", ".."):
-        raise InvalidSpec(f'"{parts[0]}/{parts[1]}" cannot be the name of a GitHub repository.')
-    return GitHubSpec(owner, name, ref)
-
-
 def parse_git(spec: str, *, allow_http: bool = False, allow_file: bool = False) -> GitSpec:
     """`<percent-encoded address>/ref`. Raises NotAllowed for a scheme that is not switched on."""
-    _check_length(spec)
+    check_length(spec)
     escaped_url, _, escaped_ref = spec.rstrip("/").partition("/")
     url = decoded(escaped_url)
     if url.rstrip(":").lower() in ("http", "https", "file"):
-        raise InvalidSpec("The address of the repository must be percent-encoded, with %2F for each slash.")
+        hint = _likely_git(decoded(spec.rstrip("/")))
+        raise InvalidSpec(f"The address of the repository must be percent-encoded, with %2F for each slash.{hint}")
+    url = _checked_url(url, allow_http=allow_http, allow_file=allow_file)
     if not escaped_ref:
-        raise InvalidSpec('Spec is not of the form "<percent-encoded address>/ref". Did you forget "/HEAD"?')
-    ref = checked_ref(decoded(escaped_ref))
-    return GitSpec(_checked_url(url, allow_http=allow_http, allow_file=allow_file), escaped_url, ref)
+        hint = f'Did you mean "{escaped_url}/HEAD"?'
+        raise InvalidSpec(f'Spec is not of the form "<percent-encoded address>/ref". {hint}')
+    return GitSpec(url, escaped_url, checked_ref(decoded(escaped_ref)))
+
+
+def check_length(spec: str) -> None:
+    """Raise InvalidSpec if *spec* is longer than any real one."""
+    if len(spec) > MAX_SPEC:
+        raise InvalidSpec(f"This repository's name is longer than {MAX_SPEC} characters.")
 
 
 def checked_ref(ref: str) -> str:
@@ -135,9 +121,12 @@ def _encoded(target: str) -> str:
         raise InvalidSpec("This link must be percent-encoded.") from error
 
 
-def _check_length(spec: str) -> None:
-    if len(spec) > MAX_SPEC:
-        raise InvalidSpec(f"This repository's name is longer than {MAX_SPEC} characters.")
+def _likely_git(address: str) -> str:
+    """What was meant by an address as it stands in a browser, unless it may hold a password."""
+    path, _, ref = address.rpartition("/")
+    if ref not in ("HEAD", "main", "master"):
+        path, ref = address, "HEAD"
+    return "" if "@" in address else f' Did you mean "{quote(path, safe="")}/{ref}"?'
 
 
 def _checked_url(url: str, *, allow_http: bool, allow_file: bool) -> str:
@@ -156,9 +145,14 @@ def _checked_url(url: str, *, allow_http: bool, allow_file: bool) -> str:
     _check_path(path)
     if scheme == "file" and authority:
         raise InvalidSpec("A file:// address has three slashes: file:///folder.")
-    if scheme != "file" and not AUTHORITY.fullmatch(authority):
+    if scheme != "file" and not _is_authority(authority):
         raise InvalidSpec("The address of the repository holds no valid host. Write international names as xn--….")
     return url
+
+
+def _is_authority(authority: str) -> bool:
+    found = AUTHORITY.fullmatch(authority)
+    return found is not None and int((found[2] or ":0")[1:]) <= MAX_PORT
 
 
 def _check_path(path: str) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
-from functions.adapters.addresses import PublicPool, TrustedPool, is_public
+from functions.adapters.addresses import ChosenPool, PublicPool, is_public
 from functions.adapters.http import ONCE, HttpClient
 from functions.core.errors import NotAllowed, UpstreamError, UpstreamTimeout
 from tests.fakes.certificates import tls_for
@@ -35,7 +34,8 @@ NOT_PUBLIC = {
     "private B": "172.16.5.4",
     "private C": "192.168.1.1",
     "metadata": "169.254.169.254",
-    "shared": "100.64.0.1",
+    "metadata of another cloud": "100.100.100.200",
+    "carrier-grade NAT": "100.64.0.1",
     "this network": "0.0.0.0",
     "multicast": "224.0.0.1",
     "reserved": "240.0.0.1",
@@ -49,12 +49,16 @@ NOT_PUBLIC = {
     "v6 link-local with a zone": "fe80::1%eth0",
     "v6 unique local": "fd00::1",
     "v6 metadata": "fd20:ce::254",
+    "v6 metadata of another cloud": "fd00:ec2::254",
     "v6 multicast": "ff02::1",
     "v6 documentation": "2001:db8::1",
     "v4 mapped": "::ffff:127.0.0.1",
     "v4 mapped, public": "::ffff:8.8.8.8",
     "v4 compatible": "::7f00:1",
+    "v4 compatible, dotted": "::127.0.0.1",
+    "v4 translated": "::ffff:0:7f00:1",
     "NAT64": "64:ff9b::7f00:1",
+    "NAT64 of the metadata": "64:ff9b::a9fe:a9fe",
     "local NAT64": "64:ff9b:1::a00:1",
     "6to4": "2002:7f00:1::",
     "Teredo": "2001:0:7f00:1::",
@@ -78,7 +82,12 @@ TRICKS = {
     "metadata name": "http://metadata.google.internal/",
     "metadata name with a dot": "http://metadata.google.internal./",
     "capital letters": "http://METADATA.GOOGLE.INTERNAL/",
+    "metadata in capital letters of numbers": "http://0XA9FEA9FE/",
     "localhost": "http://localhost/",
+    "localhost with a dot": "http://localhost./",
+    "localhost in capital letters": "http://LOCALHOST/",
+    "address with a dot": "http://127.0.0.1./",
+    "address with two dots": "http://127.0.0.1../",
     "under localhost": "http://a.localhost/",
     "kubernetes name": "http://kubernetes.default.svc.cluster.local/",
     "decimal": "http://2130706433/",
@@ -95,6 +104,17 @@ TRICKS = {
     "other scheme": "gopher://8.8.8.8/",
     "no host": "http:///etc/passwd",
     "full-width digits": "http://①②⑦.0.0.1/",
+    "dots of other scripts": "http://127。0。0。1/",
+    "full-width letters": "http://ｌｏｃａｌｈｏｓｔ/",
+    "encoded full-width letters": "http://%EF%BD%8Cocalhost/",
+    "two hosts": "http://8.8.8.8@127.0.0.1/",
+    "fragment before a host": "http://127.0.0.1#@8.8.8.8/",
+    "port of mail": "https://8.8.8.8:25/",
+    "port of ssh": "https://8.8.8.8:22/",
+    "port that is none": "https://8.8.8.8:65536/",
+    "empty label": "http://.8.8.8.8/",
+    "long octal": "http://00000177.0.0.1/",
+    "decimal too large": "http://42949672962130706433/",
 }
 
 
@@ -113,8 +133,25 @@ def test_a_public_name_with_a_private_address_is_refused(addresses: str) -> None
         PublicPool(resolve=Names(git_example=addresses)).check("https://git.example/repo")
 
 
-def test_a_public_host_is_fine() -> None:
-    PublicPool(resolve=Names(git_example="8.8.8.8")).check("https://git.example/repo")
+@pytest.mark.parametrize("port", ["", ":443", ":80", ":3000", ":8443", ":65535"])
+def test_a_public_host_is_fine_at_ports_where_git_servers_are(port: str) -> None:
+    PublicPool(resolve=Names(git_example="8.8.8.8")).check(f"https://git.example{port}/repo")
+
+
+def test_there_is_one_opinion_on_where_a_host_ends() -> None:
+    """What is looked at is what is connected to, whatever other programs make of a backslash."""
+    names = Names(git_example="127.0.0.1")
+    with web_server() as web:
+        pool = PublicPool(allow_private=True, resolve=names)
+        HttpClient("The host", pool=pool).request("GET", f"http://git.example:{web.port}\\@evil.example/")
+    assert (names.asked, len(web.seen)) == (["git.example"], 1)
+
+
+def test_a_name_of_another_script_is_looked_up_in_its_encoded_form() -> None:
+    names = Names()
+    with pytest.raises(UpstreamError):
+        PublicPool(resolve=names).check("https://Bücher.example/repo")
+    assert names.asked == ["xn--bcher-kva.example"]
 
 
 def test_an_unknown_name_is_told() -> None:
@@ -138,6 +175,15 @@ def test_the_connection_goes_to_the_address_that_was_looked_at() -> None:
     assert names.asked == ["git.example"]
 
 
+def test_a_second_answer_of_the_name_server_changes_nothing() -> None:
+    """DNS rebinding: the address that was looked at is the one that is connected to."""
+    answers = ["127.0.0.1", "127.0.0.2", "10.0.0.1"]
+    with web_server() as web:
+        pool = PublicPool(allow_private=True, resolve=lambda host, port, **_: [(2, 1, 6, "", (answers.pop(0), port))])
+        assert HttpClient("The host", pool=pool).request("GET", f"http://git.example:{web.port}/").status == 200
+    assert answers == ["127.0.0.2", "10.0.0.1"]
+
+
 def test_the_certificate_is_checked_for_the_name(tmp_path: Path) -> None:
     server, client = tls_for("git.example", tmp_path)
     pool = PublicPool(
@@ -159,22 +205,75 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path: Path) -> Non
     assert web.seen == []
 
 
-def test_a_redirect_to_the_inside_is_refused() -> None:
-    names = Names(git_example="127.0.0.1")
+class Lenient(PublicPool):
+    """Takes loopback for public when it is called git.example, since the test's server has to be somewhere."""
 
-    class Lenient(PublicPool):
-        """Takes loopback for public, where the test's server has to be."""
+    def _address(self, host: str, port: int) -> str:
+        return "127.0.0.1" if host == "git.example" else super()._address(host, port)
 
-        def _address(self, host: str, port: int) -> str:
-            return "127.0.0.1" if host == "git.example" else super()._address(host, port)
 
+WAYS_INSIDE = {
+    "metadata": "http://169.254.169.254/token",
+    "metadata name": "http://metadata.google.internal/token",
+    "loopback": "http://127.0.0.1:{port}/",
+    "decimal loopback": "http://2130706433:{port}/",
+    "v4 mapped": "http://[::ffff:127.0.0.1]:{port}/",
+    "name with a private address": "http://inside.example:{port}/",
+    "no scheme": "//localhost:{port}/",
+    "user name": "http://me:secret@git.example:{port}/",
+    "other scheme": "gopher://git.example:{port}/",
+    "file": "file:///etc/passwd",
+    "port of mail": "http://git.example:25/",
+    "full-width host": "http://①②⑦.0.0.1:{port}/",
+}
+
+
+@pytest.mark.parametrize("hop", [1, 2, 3])
+@pytest.mark.parametrize("target", WAYS_INSIDE.values(), ids=WAYS_INSIDE.keys())
+def test_a_redirect_to_the_inside_is_refused_at_each_hop(target: str, hop: int) -> None:
+    pool = Lenient(resolve=Names(inside_example="10.0.0.1"))
     with web_server() as web:
-        web.answer = lambda reply: reply.send(302, headers={"Location": "http://169.254.169.254/token"})
-        with pytest.raises(NotAllowed):
-            HttpClient("The host", pool=Lenient(resolve=names)).request(
-                "GET", f"http://git.example:{web.port}/", follow=3
+        start = f"http://git.example:{web.port}/"
+
+        def answer(reply: Reply) -> None:
+            last = len(web.seen) == hop
+            reply.send(302, headers={"Location": target.format(port=web.port) if last else start})
+
+        web.answer = answer
+        with pytest.raises((NotAllowed, UpstreamError)) as caught:
+            HttpClient("The host", pool=pool, retry=ONCE).request("GET", start, follow=5)
+        assert len(web.seen) == hop
+    assert "secret" not in str(caught.value)
+
+
+def test_a_chosen_server_may_be_inside() -> None:
+    with web_server() as web:
+        client = HttpClient("The server", web.url, pool=ChosenPool(web.url))
+        web.answer = lambda reply: reply.send(*((302, b"", {"Location": "/b"}) if reply.path == "/a" else (200,)))
+        assert client.request("GET", "/a", follow=1).status == 200
+
+
+@pytest.mark.parametrize("target", WAYS_INSIDE.values(), ids=WAYS_INSIDE.keys())
+def test_a_chosen_servers_redirects_are_no_way_to_others_inside(target: str) -> None:
+    with web_server() as web, web_server() as other:
+        elsewhere = Lenient(resolve=Names(inside_example="10.0.0.1"))
+        web.answer = lambda reply: reply.send(302, headers={"Location": target.format(port=other.port)})
+        with pytest.raises((NotAllowed, UpstreamError)):
+            HttpClient("The server", web.url, pool=ChosenPool(web.url, elsewhere=elsewhere), retry=ONCE).request(
+                "GET", "/", follow=3
             )
-        assert len(web.seen) == 1
+        assert other.seen == []
+
+
+@pytest.mark.parametrize("secret", ["Authorization", "PRIVATE-TOKEN"])
+def test_a_chosen_servers_redirects_to_the_internet_are_followed_without_the_token(secret: str) -> None:
+    with web_server() as web, web_server() as other:
+        web.answer = lambda reply: reply.send(302, headers={"Location": f"http://git.example:{other.port}/x"})
+        pool = ChosenPool(web.url, elsewhere=Lenient())
+        client = HttpClient("The server", web.url, headers={secret: "secret", "Accept": "a/b"}, pool=pool)
+        assert client.request("GET", "/", follow=3).status == 200
+    assert web.seen[0].headers[secret.lower()] == "secret"
+    assert secret.lower() not in other.seen[0].headers and other.seen[0].headers["accept"] == "a/b"
 
 
 def test_tls_can_be_needed() -> None:
@@ -182,24 +281,6 @@ def test_tls_can_be_needed() -> None:
     with pytest.raises(NotAllowed, match=r"git\.example would be reached without TLS"):
         HttpClient("The host", pool=PublicPool(allow_http=False, resolve=names)).request("GET", "http://git.example/")
     assert names.asked == []
-
-
-def test_the_operators_service_may_be_inside_and_its_redirects_may_not() -> None:
-    with web_server() as service, web_server() as inside:
-        pool = TrustedPool(f"{service.url}/api", own=urllib3.PoolManager(), others=PublicPool())
-        client = HttpClient("The service", service.url, pool=pool)
-        service.answer = lambda reply: reply.send(*answers[reply.path])
-        answers = {
-            "/same": (302, b"", {"Location": "/there"}),
-            "/there": (200, b"yes", {}),
-            "/other": (302, b"", {"Location": inside.url}),
-            "/name": (302, b"", {"Location": f"http://localhost:{service.port}/there"}),
-        }
-        assert client.request("GET", "/same", follow=1).body == b"yes"
-        for path in ("/other", "/name"):
-            with pytest.raises(NotAllowed):
-                client.request("GET", path, follow=1)
-        assert inside.seen == []
 
 
 def drip_header(reply: Reply) -> None:

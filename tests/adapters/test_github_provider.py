@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from functions.adapters.http import ONCE
-from functions.adapters.providers.git import Git
-from functions.adapters.providers.github import GitHub
-from functions.core.errors import InvalidSpec, RateLimited, RefNotFound, RepoNotFound, UpstreamError
-from tests.fakes.git_host import GitHost, git_host, new_repository
+from functions.adapters.providers.github import GitHub, github_api
+from functions.core.errors import InvalidSpec, NotAllowed, RateLimited, RefNotFound, RepoNotFound, UpstreamError
+from tests.fakes.git_host import GitHost, Handler, git_host, new_repository
 from tests.fakes.web import Reply, Web, web_server
 
 
@@ -43,7 +42,8 @@ def api(sha: str) -> Iterator[Web]:
 
 @pytest.fixture
 def github(host: GitHost, api: Web) -> GitHub:
-    return GitHub(url=f"{host.url}/", api_url=api.url, token="secret", timeout_s=5, retry=ONCE)
+    by_token = github_api(url=api.url, token="secret", timeout_s=5, retry=ONCE)
+    return GitHub(url=f"{host.url}/", api=by_token, timeout_s=5, retry=ONCE)
 
 
 def test_a_resolved_repository_has_binderhubs_names(github: GitHub, host: GitHost, api: Web, sha: str) -> None:
@@ -97,34 +97,65 @@ def test_a_private_repository_is_not_found(github: GitHub, host: GitHost) -> Non
     assert len(host.requests) == 1
 
 
-DATE = "Wed, 21 Oct 2026 07:00:00 GMT"
-LIMITS = [
-    pytest.param(403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1792569600"}, 3600, id="quota used up"),
-    pytest.param(429, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1792566060"}, 60, id="quota, 429"),
-    pytest.param(403, {"Retry-After": "90"}, 90, id="secondary limit"),
-    pytest.param(429, {"Retry-After": "90"}, 90, id="secondary limit, 429"),
-    pytest.param(429, {}, 60, id="untold"),
-    pytest.param(403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "soon"}, 60, id="nonsense"),
-]
+def test_a_short_sha_that_still_holds_is_what_it_was(github: GitHub, api: Web, sha: str) -> None:
+    api.answer = lambda reply: reply.send(200, sha.encode(), {"ETag": '"e1"'})
+    before = github.resolve(f"owner/my.repo/{sha[:7]}")
+    api.answer = lambda reply: reply.send(304)
+    assert github.resolve(f"owner/my.repo/{sha[:7]}", before) == before
+    assert api.seen[1].headers["if-none-match"] == '"e1"'
 
 
-@pytest.mark.parametrize(("status", "headers", "seconds"), LIMITS)
-def test_a_limit_of_the_api_says_how_long(
-    github: GitHub, api: Web, status: int, headers: dict[str, str], seconds: float
-) -> None:
+def test_a_limit_of_the_api_stops_nothing_that_git_knows(github: GitHub, api: Web, sha: str) -> None:
+    api.answer = lambda reply: reply.send(429, headers={"Retry-After": "90", "X-RateLimit-Remaining": "0"})
+    for _ in range(2):
+        with pytest.raises(RateLimited) as caught:
+            github.resolve("owner/my.repo/0000000")
+    assert 0 < caught.value.retry_after_s <= 90
+    assert (len(api.seen), github.quota_remaining) == (1, 0)
+    assert github.resolve("owner/my.repo/main").sha == sha
+
+
+def test_the_token_does_not_follow_a_redirect_to_another_host(github: GitHub, api: Web, sha: str) -> None:
+    with web_server() as other:
+        api.answer = lambda reply: reply.send(301, headers={"Location": f"{other.url}/elsewhere"})
+        with pytest.raises(NotAllowed):
+            github.resolve("owner/my.repo/0000000")
+        assert other.seen == []
+
+
+def test_the_api_of_a_renamed_repository_is_followed_with_the_token(github: GitHub, api: Web, sha: str) -> None:
     def answer(reply: Reply) -> None:
-        reply.send_response_only(status)
-        for name, value in {"Content-Length": "0", "Date": DATE, **headers}.items():
-            reply.send_header(name, value)
-        reply.end_headers()
+        moved = reply.path.startswith("/repos/")
+        reply.send(*((301, b"", {"Location": "/repositories/7"}) if moved else (200, sha.encode())))
 
     api.answer = answer
-    with pytest.raises(RateLimited) as caught:
-        github.resolve("owner/my.repo/0000000")
-    assert caught.value.retry_after_s == seconds
+    assert github.resolve(f"owner/my.repo/{sha[:7]}").sha == sha
+    assert api.seen[1].headers["authorization"] == "Bearer secret"
 
 
-@pytest.mark.parametrize("answer", [(403, b""), (200, b"<html>"), (200, b"a" * 40 + b"/../x"), (401, b"")])
+def test_a_renamed_repository_is_followed(github: GitHub, host: GitHost, sha: str) -> None:
+    def rule(handler: Handler) -> bool:
+        new = handler.path.replace("/owner/old/", "/owner/my.repo/")
+        return new != handler.path and handler.answer(301, Location=new)
+
+    host.rule = rule
+    found = github.resolve("owner/old/HEAD")
+    assert (found.sha, found.repo_url) == (sha, f"{host.url}/owner/old")
+
+
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1:{port}", "http://localhost:{port}", "http://me:pw@127.0.0.1:{port}"]
+)
+def test_redirects_of_a_chosen_server_are_no_way_to_others_inside(github: GitHub, host: GitHost, target: str) -> None:
+    with web_server() as inside:
+        location = target.format(port=inside.port)
+        host.rule = lambda handler: handler.answer(302, Location=location + handler.path)
+        with pytest.raises(NotAllowed) as caught:
+            github.resolve("owner/my.repo/HEAD")
+        assert inside.seen == [] and "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (200, b"a" * 40 + b"/../x"), (401, b"")])
 def test_an_answer_without_an_id_is_githubs_fault(github: GitHub, api: Web, answer: tuple[int, bytes]) -> None:
     api.answer = lambda reply: reply.send(*answer)
     with pytest.raises(UpstreamError) as caught:
@@ -137,29 +168,3 @@ def test_what_names_no_repository_is_refused_before_any_request(github: GitHub, 
     with pytest.raises(InvalidSpec):
         github.resolve(spec)
     assert host.requests == []
-
-
-def test_display_configurations_are_binderhubs() -> None:
-    assert GitHub().display_config() == {
-        "displayName": "GitHub",
-        "id": "gh",
-        "spec": {"validateRegex": "[^/]+/[^/]+/.+"},
-        "detect": {"regex": "^(https?://github.com/)?(?<repo>.*[^/])/?"},
-        "repo": {
-            "label": "GitHub repository name or URL",
-            "placeholder": "example: binder-examples/requirements or https://github.com/binder-examples/requirements",
-            "urlEncode": False,
-        },
-        "ref": {"enabled": True, "default": "HEAD"},
-    }
-    assert Git().display_config() == {
-        "displayName": "Git repository",
-        "id": "git",
-        "spec": {"validateRegex": "[^/]+/.+"},
-        "repo": {
-            "label": "Arbitrary git repository URL",
-            "placeholder": "example: http://git.example.com/repo",
-            "urlEncode": True,
-        },
-        "ref": {"enabled": True, "default": "HEAD"},
-    }

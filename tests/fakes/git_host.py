@@ -6,12 +6,13 @@ import os
 import ssl
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
+from functions.core.gitrefs import FLUSH, pkt_line
 from tests.fakes.web import QuietServer
 
 # What a test puts in the place of the backend; None leaves a request to it.
@@ -128,3 +129,16 @@ def new_repository(path: Path, *options: str) -> Repository:
     repository = Repository(path)
     repository.git("init", "--quiet", "--initial-branch=main", *options, ".")
     return repository
+
+
+def tells(repositories: Mapping[str, Sequence[str]]) -> Rule:
+    """A rule for repositories that need no objects: path -> lines of its `ls-refs`. Any other is not there."""
+
+    def rule(handler: Handler) -> bool:
+        path, found, _ = handler.path.rpartition("/git-upload-pack")
+        if not found or path not in repositories:
+            return handler.answer(404)
+        lines = b"".join(pkt_line(f"{line}\n".encode()) for line in repositories[path])
+        return handler.answer(200, lines + FLUSH, Content_Type="application/x-git-upload-pack-result")
+
+    return rule

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import urllib3
-
-from functions.adapters.addresses import PublicPool, TrustedPool
+from functions.adapters.addresses import ChosenPool, PublicPool
 from functions.adapters.http import RETRY, Answer, HttpClient, Retry
 from functions.adapters.providers.answers import etag_of, if_changed
 from functions.adapters.providers.dois import ABSENT, DOI_ORG, Dois
@@ -34,8 +32,8 @@ class Figshare:
         retry: Retry = RETRY,
     ) -> None:
         self._dois = dois
-        trusted = TrustedPool(api_url, own=urllib3.PoolManager(maxsize=250), others=pool)
-        self._api = HttpClient("figshare", api_url, timeout_s=timeout_s, retry=retry, pool=trusted)
+        chosen = ChosenPool(api_url, elsewhere=pool)
+        self._api = HttpClient("figshare", api_url, timeout_s=timeout_s, retry=retry, pool=chosen)
 
     def display_config(self) -> dict[str, Any]:
         return {

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import urllib3
-
-from functions.adapters.addresses import PublicPool, TrustedPool
+from functions.adapters.addresses import ChosenPool, PublicPool
 from functions.adapters.http import RETRY, HttpClient, Retry
 from functions.adapters.providers.answers import json_object
 from functions.adapters.providers.dois import ABSENT
@@ -33,8 +31,8 @@ class HydroShare:
         retry: Retry = RETRY,
     ) -> None:
         self._url = url.rstrip("/")
-        trusted = TrustedPool(self._url, own=urllib3.PoolManager(maxsize=250), others=pool)
-        self._api = HttpClient("HydroShare", self._url, timeout_s=timeout_s, retry=retry, pool=trusted)
+        chosen = ChosenPool(self._url, elsewhere=pool)
+        self._api = HttpClient("HydroShare", self._url, timeout_s=timeout_s, retry=retry, pool=chosen)
 
     def display_config(self) -> dict[str, Any]:
         return {

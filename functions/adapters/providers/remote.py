@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from functions.adapters.http import MIB, Answer, HttpClient
+from functions.adapters.addresses import ChosenPool
+from functions.adapters.http import MIB, Answer, HttpClient, Retry
 from functions.core.errors import InvalidSpec, RefNotFound, RepoNotFound, UpstreamError
 from functions.core.gitrefs import (
     Capabilities,
@@ -101,6 +102,12 @@ class GitRemote:
             repeatable=True,
             follow=REDIRECTS,
         )
+
+
+def chosen_remote(service: str, url: str, *, timeout_s: float, retry: Retry) -> GitRemote:
+    """The repositories below *url*, an address that the operator has chosen."""
+    headers = {"User-Agent": USER_AGENT}
+    return GitRemote(HttpClient(service, headers=headers, timeout_s=timeout_s, retry=retry, pool=ChosenPool(url)))
 
 
 def _told(ref: str) -> set[str]:
