@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from flask import Blueprint, Request, Response, current_app, request
 
 from functions import edge, visitor
 from functions.core import progress
-from functions.core.errors import BadRequest, BinderError
+from functions.core.errors import BadRequest, BinderError, MethodNotAllowed
 from functions.core.resume import resume_key
 from functions.core.specs import parse_target
 from functions.stream import Asked, launch_stream
 from functions.world import World
-
-log = logging.getLogger(__name__)
 
 api = Blueprint("api", __name__)
 
@@ -38,14 +35,14 @@ def stream(_path: str) -> Response:
 
 def _check(request: Request) -> None:
     if request.method not in ("GET", "HEAD"):
-        raise BadRequest("Method Not Allowed")
+        raise MethodNotAllowed("Method Not Allowed")
     accepted = [kind.partition(";")[0].strip() for kind in request.headers.get("Accept", "").split(",")]
     if "text/event-stream" not in accepted:
         raise BadRequest("Missing Accept header: text/event-stream")
 
 
 def _asked(request: Request, browser: str, world: World) -> Asked:
-    target = parse_target(visitor.raw_target(request), "build")
+    target = parse_target(visitor.raw_target(request), "build", base_path=world.config.web.base_path)
     secret = world.config.launches.secret.reveal()
     return Asked(
         provider=target.provider,
@@ -57,6 +54,11 @@ def _asked(request: Request, browser: str, world: World) -> Asked:
     )
 
 
+def refused(refusal: edge.Refusal) -> Response:
+    """A refusal as those who follow a launch can read it."""
+    return _as_stream(iter([progress.encode(progress.failed(refusal.message, status=refusal.status))]))
+
+
 def _as_stream(events: Iterator[str]) -> Response:
     response = Response(events, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-cache"
@@ -66,41 +68,22 @@ def _as_stream(events: Iterator[str]) -> Response:
 
 @api.get("/versions")
 def versions() -> Response:
-    """What runs here, as BinderHub says it; other tools recognise a BinderHub by this answer."""
+    """What runs here, as BinderHub says it. Tools recognise a BinderHub by it, and a federation compares it whole."""
     config = current_app.config["WORLD"].config
-    image = config.builds.image
-    return edge.answer(
-        {"builder_info": {"build_image": image}, "binderhub": config.web.version, "builder": image},
-        headers={"Access-Control-Allow-Origin": "*"},
-    )
+    info = dict(config.web.builder_info) or {"build_image": config.builds.image}
+    builder = {"builder": info["build_image"]} if "build_image" in info else {}
+    return edge.answer({"builder_info": info, "binderhub": config.web.version, **builder})
 
 
 @api.get("/health")
 def health() -> Response:
     """Whether a launch would work: the services behind us, each with its answer; 503 when one of them is out."""
-    world: World = current_app.config["WORLD"]
-    prefix = world.config.registry.image_prefix
-    checks = [
-        {"service": "JupyterHub API", "ok": _works(world.hub.healthy)},
-        {"service": "Docker registry", "ok": _works(lambda: bool(world.registry.find(f"{prefix}some-image:none")))},
-    ]
-    ok = all(check["ok"] for check in checks)
-    return edge.answer({"ok": ok, "checks": checks}, status=200 if ok else 503, headers=edge.NO_CACHE)
+    report = current_app.config["HEALTH"].report()
+    return edge.answer(report, status=200 if report["ok"] else 503, headers=edge.NO_CACHE)
 
 
 @api.get("/api/repoproviders")
 def repo_providers() -> Response:
     """The display configuration of every provider, for pages that build launch links."""
     world: World = current_app.config["WORLD"]
-    return edge.answer(
-        [provider.display_config() for provider in world.providers.values()],
-        headers={"Access-Control-Allow-Origin": "*"},
-    )
-
-
-def _works(check: Callable[[], bool]) -> bool:
-    try:
-        return check()
-    except BinderError as error:
-        log.warning("unhealthy", extra={"fields": {"reason": str(error)}})
-        return False
+    return edge.answer([provider.display_config() for provider in world.providers.values()])
