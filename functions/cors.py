@@ -28,7 +28,10 @@ def preflight(request: Request) -> Response:
         "Access-Control-Allow-Headers": ALLOWED_HEADERS,
         "Access-Control-Max-Age": str(PREFLIGHT_AGE_S),
     }
-    return Response(status=204, headers=headers)
+    response = Response(status=204, headers=headers)
+    # Of no content there is no type.
+    del response.headers["Content-Type"]
+    return response
 
 
 def allow(request: Request, response: Response, origins: Collection[str]) -> None:

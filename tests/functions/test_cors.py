@@ -63,6 +63,7 @@ def test_a_browser_may_send_what_clients_of_binderhub_send() -> None:
     allowed = answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
     assert {"authorization", "cache-control", "content-type", "last-event-id", "x-xsrftoken"} <= set(allowed)
     assert "x-evil" not in allowed
+    assert "Content-Type" not in answer.headers
     assert "GET" in answer.headers["Access-Control-Allow-Methods"]
     assert int(answer.headers["Access-Control-Max-Age"]) > 0
 
