@@ -3,46 +3,97 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 
-from flask import Flask, Response, g
-from werkzeug.exceptions import HTTPException
+from flask import Blueprint, Flask, Response, current_app, g, redirect, request
+from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, RequestURITooLarge
 
-from functions import build, edge, pages
+from functions import build, cors, edge, legacy, pages, visitor
+from functions.core.errors import BinderError
+from functions.core.settings import WebSettings
+from functions.core.specs import MAX_TARGET
+from functions.health import Health
 from functions.world import World
 
 _FOLDER = "web"
+# Nothing here reads a body; this is only how much of one is put up with.
+LARGEST_BODY_BYTES = 1024 * 1024
+# First folders of addresses that programs ask for, whatever they say they accept.
+_API = frozenset({"api", "versions", "health", "metrics", "_config"})
 
 
 def make_application(world: World) -> Flask:
-    """The application over *world*."""
+    """The application over *world*, below `web.base_path`."""
+    web = world.config.web
     app = Flask("functions", template_folder=f"{_FOLDER}/templates", static_folder=None)
     app.config["WORLD"] = world
+    app.config["HEALTH"] = Health(world)
     # A spec may hold an encoded URL, slashes in a row included; the raw target is what is read.
-    app.url_map.merge_slashes = False
-    app.register_blueprint(build.api)
-    app.register_blueprint(pages.site)
-    app.before_request(_make_nonce)
+    app.url_map.merge_slashes = app.url_map.redirect_defaults = False
+    for blueprint in _blueprints(web):
+        app.register_blueprint(blueprint, url_prefix=web.base_path)
+    if web.base_path != "/" and not web.api_only:
+        app.add_url_rule(web.base_path.rstrip("/"), "base_path", lambda: redirect(web.base_path))
+    app.before_request(_check)
     app.after_request(_protect)
-    app.register_error_handler(HTTPException, _as_page)
+    app.register_error_handler(HTTPException, _refused)
+    app.register_error_handler(BinderError, _refused)
     return app
 
 
-def _make_nonce() -> None:
+def _blueprints(web: WebSettings) -> Iterator[Blueprint]:
+    yield from (build.api, pages.files)
+    if not web.api_only:
+        yield from (pages.site, legacy.links, legacy.old_api)
+
+
+def _check() -> Response | None:
+    """What no view should have to think of. Every address can be asked with OPTIONS."""
     g.nonce = secrets.token_urlsafe(16)
+    if not request.host:
+        # Links are made of it.
+        raise BadRequest("The Host header does not name a host.")
+    if len(visitor.raw_target(request)) > MAX_TARGET:
+        raise RequestURITooLarge(f"This address is longer than {MAX_TARGET} characters.")
+    if (request.content_length or 0) > LARGEST_BODY_BYTES:
+        raise RequestEntityTooLarge(f"The body is larger than {LARGEST_BODY_BYTES} bytes.")
+    return cors.preflight(request) if request.method == "OPTIONS" else None
 
 
-def _as_page(error: HTTPException) -> Response:
-    if error.code == 404:
-        return pages.not_found()
-    return edge.answer({"error": error.name, "message": error.description}, status=error.code or 500)
+def _refused(error: HTTPException | BinderError) -> Response:
+    """An error as whoever asked can read it: an event of a stream, JSON for programs, a page for people."""
+    refusal = edge.as_refusal(error)
+    folder = _first_folder()
+    if folder == "build":
+        return build.refused(refusal)
+    if folder in _API or _web().api_only or _prefers_json():
+        return refusal.as_json()
+    # A page may be what is broken.
+    return pages.refused(refusal) if refusal.status != 500 else Response(refusal.message, 500, mimetype="text/plain")
+
+
+def _first_folder() -> str:
+    base_path = _web().base_path
+    return request.path.removeprefix(base_path).partition("/")[0] if request.path.startswith(base_path) else ""
+
+
+def _prefers_json() -> bool:
+    return request.accept_mimetypes.best_match(("text/html", "application/json")) == "application/json"
+
+
+def _web() -> WebSettings:
+    world: World = current_app.config["WORLD"]
+    return world.config.web
 
 
 def _protect(response: Response) -> Response:
+    cors.allow(request, response, _web().cors_allow_origins)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
     if response.mimetype == "text/html":
+        # What the operator wrote into banner and about page may have style attributes; scripts are only ours.
         response.headers["Content-Security-Policy"] = (
-            f"default-src 'self'; script-src 'self' 'nonce-{g.nonce}'; img-src 'self' data: https:; "
-            "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors *"
+            f"default-src 'self'; script-src 'self' 'nonce-{g.nonce}'; style-src-attr 'unsafe-inline'; "
+            "img-src 'self' data: https:; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors *"
         )
     return response

@@ -4,21 +4,19 @@ hub."""
 from __future__ import annotations
 
 import hmac
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 from flask import Blueprint, Request, Response, current_app, request
 
 from functions import edge, visitor
 from functions.arrival import Asked
 from functions.core import build_tokens, progress
-from functions.core.errors import BadRequest, BadSignature, BinderError
+from functions.core.errors import BadRequest, BadSignature, BinderError, MethodNotAllowed
 from functions.core.resume import resume_key
 from functions.core.specs import LaunchTarget, parse_target
 from functions.stream import launch_stream
 from functions.world import World
-
-log = logging.getLogger(__name__)
 
 api = Blueprint("api", __name__)
 
@@ -41,14 +39,14 @@ def stream(_path: str) -> Response:
 
 def _check(request: Request) -> None:
     if request.method not in ("GET", "HEAD"):
-        raise BadRequest("Method Not Allowed")
+        raise MethodNotAllowed("Method Not Allowed")
     accepted = [kind.partition(";")[0].strip() for kind in request.headers.get("Accept", "").split(",")]
     if "text/event-stream" not in accepted:
         raise BadRequest("Missing Accept header: text/event-stream")
 
 
 def _asked(request: Request, browser: str, world: World) -> Asked:
-    target = parse_target(visitor.raw_target(request), "build")
+    target = parse_target(visitor.raw_target(request), "build", base_path=world.config.web.base_path)
     secret = world.config.launches.secret.reveal()
     build_only = _wants_build_only(request, world)
     # Somebody who comes back for a server must not be led to an image alone.
@@ -67,6 +65,17 @@ def _asked(request: Request, browser: str, world: World) -> Asked:
     )
 
 
+def _comes_back(request: Request, world: World) -> bool:
+    """Whether a browser goes on with a stream by itself: with the token that it once began with, expired or not."""
+    resume = progress.parse_event_id(request.headers.get("Last-Event-ID", ""))
+    return resume is not None and world.launches.get(resume.launch_id) is not None
+
+
+def refused(refusal: edge.Refusal) -> Response:
+    """A refusal as those who follow a launch can read it."""
+    return _as_stream(iter([progress.encode(progress.failed(refusal.message, status=refusal.status))]))
+
+
 def _wants_build_only(request: Request, world: World) -> bool:
     if request.args.get("build_only", "").lower() != "true":
         return False
@@ -80,7 +89,7 @@ def _wants_build_only(request: Request, world: World) -> bool:
 def _comes_from_page(request: Request, target: LaunchTarget, world: World) -> bool:
     """Whether a build token proves that a page of ours asks. Raises NotAllowed for a token that proves nothing."""
     token = request.args.get("build_token", "")
-    if not token:
+    if not token or _comes_back(request, world):
         return False
     settings = world.config.launches
     page = build_tokens.Page(provider=target.provider, raw_spec=target.raw_spec, origin=visitor.origin(request))
@@ -103,26 +112,18 @@ def _as_stream(events: Iterator[str]) -> Response:
 
 @api.get("/versions")
 def versions() -> Response:
-    """What runs here, as BinderHub says it; other tools recognise a BinderHub by this answer."""
+    """What runs here, as BinderHub says it. Tools recognise a BinderHub by it, and a federation compares it whole."""
     config = current_app.config["WORLD"].config
-    image = config.builds.image
-    return edge.answer(
-        {"builder_info": {"build_image": image}, "binderhub": config.web.version, "builder": image},
-        headers={"Access-Control-Allow-Origin": "*"},
-    )
+    info = dict(config.web.builder_info) or {"build_image": config.builds.image}
+    builder = {"builder": info["build_image"]} if "build_image" in info else {}
+    return edge.answer({"builder_info": info, "binderhub": config.web.version, **builder})
 
 
 @api.get("/health")
 def health() -> Response:
     """Whether a launch would work: the services behind us, each with its answer; 503 when one of them is out."""
-    world: World = current_app.config["WORLD"]
-    prefix = world.config.registry.image_prefix
-    checks = [
-        {"service": "JupyterHub API", "ok": _works(world.hub.healthy)},
-        {"service": "Docker registry", "ok": _works(lambda: bool(world.registry.find(f"{prefix}some-image:none")))},
-    ]
-    ok = all(check["ok"] for check in checks)
-    return edge.answer({"ok": ok, "checks": checks}, status=200 if ok else 503, headers=edge.NO_CACHE)
+    report = current_app.config["HEALTH"].report()
+    return edge.answer(report, status=200 if report["ok"] else 503, headers=edge.NO_CACHE)
 
 
 @api.get("/metrics")
@@ -132,36 +133,16 @@ def metrics() -> Response:
     from functions import exposition
 
     world: World = current_app.config["WORLD"]
-    try:
-        _check_metrics_token(request.headers.get("Authorization", ""), world.config.web.metrics_token.reveal())
-        text = exposition.exposition(world)
-    except BadSignature as error:
-        answer = edge.refusal(error)
-        answer.headers["WWW-Authenticate"] = "Bearer"
-        return answer
-    except BinderError as error:
-        return edge.refusal(error)
+    token = world.config.web.metrics_token.reveal()
+    if token and not hmac.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+        refusal = edge.as_refusal(BadSignature("These metrics are read with a Bearer token."))
+        return replace(refusal, headers={"WWW-Authenticate": "Bearer"}).as_json()
+    text = exposition.exposition(world)
     return Response(text, content_type=exposition.CONTENT_TYPE, headers=dict(edge.NO_CACHE))
-
-
-def _check_metrics_token(authorization: str, token: str) -> None:
-    if token and not hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode()):
-        raise BadSignature("These metrics are read with a Bearer token.")
 
 
 @api.get("/api/repoproviders")
 def repo_providers() -> Response:
     """The display configuration of every provider, for pages that build launch links."""
     world: World = current_app.config["WORLD"]
-    return edge.answer(
-        [provider.display_config() for provider in world.providers.values()],
-        headers={"Access-Control-Allow-Origin": "*"},
-    )
-
-
-def _works(check: Callable[[], bool]) -> bool:
-    try:
-        return check()
-    except BinderError as error:
-        log.warning("unhealthy", extra={"fields": {"reason": str(error)}})
-        return False
+    return edge.answer([provider.display_config() for provider in world.providers.values()])

@@ -6,9 +6,12 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from flask import Request, Response
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from functions.core.errors import BinderError, RateLimited
 
@@ -24,10 +27,32 @@ def answer(data: Any, *, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(json.dumps(data), status=status, mimetype="application/json", headers=dict(headers or {}))
 
 
-def refusal(error: BinderError) -> Response:
-    """The JSON answer to a request that failed with *error*."""
-    headers = {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, RateLimited) else None
-    return answer({"error": type(error).__name__, "message": str(error)}, status=error.status, headers=headers)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a request failed, before it is known who reads it. `error` is a name for programs, `message` a sentence."""
+
+    status: int
+    error: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def phrase(self) -> str:
+        """HTTP's own words for the status."""
+        return HTTPStatus(self.status).phrase
+
+    def as_json(self) -> Response:
+        """For callers who read JSON."""
+        return answer({"error": self.error, "message": self.message}, status=self.status, headers=self.headers)
+
+
+def as_refusal(error: BinderError | HTTPException) -> Refusal:
+    """What is told of *error*: its sentence, never its traceback."""
+    if isinstance(error, BinderError):
+        wait = {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, RateLimited) else {}
+        return Refusal(status=error.status, error=type(error).__name__, message=str(error), headers=wait)
+    allow = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
+    return Refusal(status=error.code or 500, error=type(error).__name__, message=error.description or "", headers=allow)
 
 
 def acknowledged() -> Response:
@@ -59,6 +84,6 @@ def as_json(handler: Handler) -> Handler:
         try:
             return handler(request)
         except BinderError as error:
-            return refusal(error)
+            return as_refusal(error).as_json()
 
     return wrapper

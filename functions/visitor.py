@@ -18,10 +18,10 @@ def raw_target(request: Request) -> str:
 
 
 def host_url(request: Request, config: Config) -> str:
-    """The address under which the visitor knows us, with a trailing slash."""
+    """The address under which the visitor knows us, base path included, with a trailing slash."""
     if config.web.badge_base_url:
         return config.web.badge_base_url.rstrip("/") + "/"
-    return f"{scheme(request)}://{request.host}/"
+    return f"{scheme(request)}://{request.host}{config.web.base_path}"
 
 
 def origin(request: Request) -> str:
@@ -50,12 +50,13 @@ def browser(request: Request) -> str:
     return cookie if resume.valid_browser(cookie) else ""
 
 
-def remember_browser(request: Request, response: Response, browser_id: str) -> None:
+def remember_browser(request: Request, response: Response, browser_id: str, config: Config) -> None:
     """Give the browser an id to come back with: host-only, unreadable to scripts, sent only from our own pages."""
     response.set_cookie(
         resume.COOKIE,
         browser_id,
         max_age=COOKIE_AGE_S,
+        path=config.web.base_path,
         httponly=True,
         samesite="Lax",
         secure=scheme(request) == "https",

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 def webhook(request: Request, world: World) -> Response:
     """`POST /webhooks/github`. The answer says what was begun, or why nothing was."""
-    if request.path.rstrip("/") != "/webhooks/github":
+    if request.path.rstrip("/") != f"{world.config.web.base_path}webhooks/github":
         return edge.answer({"error": "NotFound", "message": "There is no such webhook here."}, status=404)
     if request.method != "POST" or (request.content_length or 0) > MOST_BYTES:
         raise BadRequest("A webhook is a POST of at most 5 MB.")

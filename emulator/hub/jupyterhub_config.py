@@ -35,6 +35,8 @@ c.JupyterHub.authenticator_class = "null"
 c.JupyterHub.services = [{"name": "binder", "api_token": os.environ["HUB_SERVICE_TOKEN"]}]
 c.JupyterHub.load_roles = [{"name": "binder", "services": ["binder"], "scopes": ["servers", "admin:users"]}]
 
+# Who holds a server's token may use it from the pages of any site.
+c.BinderlessSpawner.cors_allow_origin = "*"
 c.KubeSpawner.namespace = os.environ["HUB_NAMESPACE"]
 c.KubeSpawner.extra_pod_config = {"restartPolicy": "Never", "enableServiceLinks": False}
 # A pod that cannot start is only noticed when this is over.

@@ -42,8 +42,11 @@ class Admin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gateway:
+    """The public address. `base_path` is the functions' `web.base_path`, below which the paths of the URL map are."""
+
     port: int
     url_map: Path
+    base_path: str = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

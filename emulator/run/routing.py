@@ -40,17 +40,17 @@ class UrlMap:
         return self.prefixes.get("", self.default)
 
 
-def load(file: Path, functions: Collection[str]) -> UrlMap:
+def load(file: Path, functions: Collection[str], *, base_path: str = "/") -> UrlMap:
     """The URL map in *file*, which may name only *functions*. Raises BadUrlMap."""
     try:
         document = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadUrlMap([f"{file}: {error}"]) from error
-    return parse(document, functions)
+    return parse(document, functions, base_path=base_path)
 
 
-def parse(document: object, functions: Collection[str]) -> UrlMap:
-    """The URL map that *document* describes. Raises BadUrlMap with every problem."""
+def parse(document: object, functions: Collection[str], *, base_path: str = "/") -> UrlMap:
+    """The URL map that *document* describes, below *base_path*. Raises BadUrlMap with every problem."""
     if not isinstance(document, Mapping) or not isinstance(document.get("paths"), Mapping):
         raise BadUrlMap(["the URL map must be a mapping with `default` and `paths`"])
     problems = [f"{key}: no such setting" for key in document if key not in ("default", "paths")]
@@ -60,20 +60,20 @@ def parse(document: object, functions: Collection[str]) -> UrlMap:
     prefixes: dict[str, str] = {}
     for function, patterns in paths.items():
         for pattern in patterns if isinstance(patterns, list) else [patterns]:
-            problem = _add(str(pattern), function, exact=exact, prefixes=prefixes)
+            problem = _add(str(pattern), function, below=base_path.rstrip("/"), exact=exact, prefixes=prefixes)
             problems += [problem] if problem else []
     if problems:
         raise BadUrlMap(problems)
     return UrlMap(str(default), exact, prefixes)
 
 
-def _add(pattern: str, function: str, *, exact: dict[str, str], prefixes: dict[str, str]) -> str:
+def _add(pattern: str, function: str, *, below: str, exact: dict[str, str], prefixes: dict[str, str]) -> str:
     """Enter *pattern* where it belongs; the problem with it, or nothing."""
     plain = pattern.removesuffix("/*")
     if not pattern.startswith("/") or "*" in plain or "?" in plain:
         return f"{pattern}: a path starts with / and has no wildcard but a final /*"
     table = exact if plain == pattern else prefixes
-    if plain in table:
+    if below + plain in table:
         return f"{pattern}: listed twice"
-    table[plain] = function
+    table[below + plain] = function
     return ""

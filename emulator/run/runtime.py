@@ -44,7 +44,7 @@ async def runtime(config: Config, *, state: Path, log: Log) -> AsyncIterator[Map
     async with AsyncExitStack() as stack:
         stack.enter_context(_only_one(folder))
         sockets = {where: stack.enter_context(_listen(where, port)) for where, port in _ports(config).items()}
-        url_map = routing.load(config.gateway.url_map, config.functions)
+        url_map = routing.load(config.gateway.url_map, config.functions, base_path=config.gateway.base_path)
         revision = deploy(
             source=config.source,
             config_file=config.config_file,

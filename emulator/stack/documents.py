@@ -85,6 +85,8 @@ def functions_config(
         "scheduler": {"service_account": SCHEDULER_ACCOUNT, "audience": function_url(ports, "cull")},
         "providers": {"allow_http": True, "allow_private_addresses": True},
         "git": {"file_folders": list(map(str, repositories))},
+        # As at mybinder.org: pages of any site may launch, and talk to what they have launched.
+        "web": {"cors_allow_origins": ["*"]},
     }
 
 

@@ -6,6 +6,7 @@ A setting is taken from `BINDERLESS_<SECTION>__<SETTING>`, else from the documen
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -15,7 +16,7 @@ import yaml
 from functions.core import settings
 from functions.core.build_tokens import token_keys
 from functions.core.errors import ConfigError
-from functions.core.settings import Config, RegistrySettings, Secret
+from functions.core.settings import Config, RegistrySettings, Secret, WebSettings
 
 PREFIX = "BINDERLESS_"
 # What other parts of an installation call theirs: not settings, not mistakes.
@@ -192,6 +193,19 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
             yield f"{variable}: no such setting"
 
 
+# RFC 6454: scheme, host and port, as browsers send it.
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
+_BASE_PATH = re.compile(r"/([A-Za-z0-9._~-]+/)*")
+
+
+def _web_problems(web: WebSettings) -> Iterator[str]:
+    if not _BASE_PATH.fullmatch(web.base_path):
+        yield "web.base_path: must begin and end with a slash, with letters, digits and . _ ~ - between slashes"
+    for origin in web.cors_allow_origins:
+        if origin != "*" and not _ORIGIN.fullmatch(origin):
+            yield f"web.cors_allow_origins: {origin!r} is neither * nor like https://example.org, without a path"
+
+
 def _cross_checks(config: Config) -> Iterator[str]:
     yield from _registry_checks(config.registry)
     if config.store.backend == "sqlite" and not config.store.path:
@@ -201,9 +215,7 @@ def _cross_checks(config: Config) -> Iterator[str]:
     unknown = sorted(set(config.providers.enabled) - set(settings.PROVIDERS))
     if unknown:
         yield f"providers.enabled: no such provider: {', '.join(unknown)}"
-    path = config.web.base_path
-    if not (path.startswith("/") and path.endswith("/")) or "//" in path:
-        yield "web.base_path: must begin and end with a slash, and hold no two in a row"
+    yield from _web_problems(config.web)
     if len(config.launches.secret.reveal()) < 32:
         yield "launches.secret: must have at least 32 characters"
     for name in ("hub.token",):

@@ -7,6 +7,7 @@
     ├─ NotAllowed             403   the operator does not permit this
     ├─ RepoNotFound           404   no such repository or dataset, or a private one
     ├─ RefNotFound            404   the repository has no such branch, tag or commit
+    ├─ MethodNotAllowed       405   a method that the address does not have
     ├─ BuildFailed            422   repo2docker could not build the repository
     ├─ QuotaExceeded          429   too many servers
     ├─ ConfigError            500   carries every problem of a configuration
@@ -72,6 +73,10 @@ class RefNotFound(BinderError):
         self.repo_url, self.ref, self.default_branch = repo_url, ref, default_branch
         branch = f"Its default branch is {default_branch}; HEAD always names it." if default_branch else ""
         super().__init__(" ".join(filter(None, [f"{repo_url} has no branch, tag or commit {ref}.", branch, hint])))
+
+
+class MethodNotAllowed(BinderError):
+    status = 405
 
 
 class BuildFailed(BinderError):

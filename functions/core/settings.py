@@ -185,6 +185,8 @@ class WebSettings:
     base_path: str = setting("Path below which everything is, with slashes at both ends.", "/")
     api_only: bool = setting("Whether to serve the API without the pages.", False)
     cors_allow_origins: tuple[str, ...] = setting("Sites whose pages may use the API; * for all.", ())
+    banner_html: str = setting("HTML at the top of every page.", "")
+    about_html: str = setting("HTML of the operator's on the about page.", "")
     origin: str = setting("What the launch events call this hub; empty: the host that the visitor used.", "")
     metrics_token: Secret = setting(
         "Bearer token that /metrics asks for; empty: anybody may read it, names of repositories included.", Secret()

@@ -104,18 +104,19 @@ def wait_until(condition: Any) -> None:
 
 
 @contextmanager
-def serve_site() -> Iterator[Site]:
-    """A site of its own for one test."""
+def serve_site(**web: Any) -> Iterator[Site]:
+    """A site of its own for one test, with these settings of the section `web`."""
     with web_server() as hub:
         clock = RunningClock()
         # Another host than the pages', which the browser is told to find on this machine.
         fakes = Fakes(clock=clock, hub=FakeHub(f"http://hub.test:{hub.port}"), provider=Described(GitHub()))
+        fakes.settings["web"] = web
         hub.answer = _notebook_server
         git = Described(Git())
         site = Site("", fakes, git, hub, fakes.know(SPEC))
         world = fakes.world()
         with _serve(replace(world, providers={"gh": fakes.provider, "git": git}), site) as port:
-            site.url = f"http://127.0.0.1:{port}/"
+            site.url = f"http://127.0.0.1:{port}{world.config.web.base_path}"
             yield site
             clock.stop()
             for build in fakes.backend.submitted:
@@ -128,7 +129,7 @@ def _serve(world: World, site: Site) -> Iterator[int]:
 
     def droppable(environ: Any, start_response: Any) -> Any:
         answer = application(environ, start_response)
-        if not environ["PATH_INFO"].startswith("/build/"):
+        if "/build/" not in environ["PATH_INFO"]:
             return answer
         site.streams.append(dropped := threading.Event())
         return _until(dropped, answer)

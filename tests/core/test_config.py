@@ -33,6 +33,20 @@ def test_the_environment_overrides_the_document() -> None:
     assert config.builds.timeout_s == 120
 
 
+@pytest.mark.parametrize("path", ["", "binder", "/binder", "//", "/a//b/", "/a b/", '/">/', "/%2f/", "/\r\n/"])
+def test_a_base_path_is_one_that_can_stand_in_links(path: str) -> None:
+    assert problems({**DOCUMENT, "web": {"base_path": path}}, SECRETS)
+
+
+@pytest.mark.parametrize(
+    "origin", ["example.org", "https://example.org/", "https://a.org/page", "null", "https://*.org"]
+)
+def test_an_origin_is_one_that_browsers_send(origin: str) -> None:
+    assert problems({**DOCUMENT, "web": {"cors_allow_origins": [origin]}}, SECRETS)
+    for fine in ("*", "https://example.org", "http://localhost:8080", "http://[::1]:80"):
+        assert load({**DOCUMENT, "web": {"cors_allow_origins": [fine]}}).web.cors_allow_origins == (fine,)
+
+
 def test_a_mapping_can_be_given_in_the_environment() -> None:
     config = load(environ={**SECRETS, "BINDERLESS_BUILDS__POD_TEMPLATE": "{spec: {priority: 1}}"})
     assert config.builds.pod_template == {"spec": {"priority": 1}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -146,3 +147,24 @@ def test_the_commit_of_an_hour_ago_is_launched_with_a_word_when_the_git_host_is_
     assert told[0]["phase"] == "waiting"
     assert "GitHub asks us to wait 600 seconds. Going on with c0ffeec0ffee" in told[0]["message"]
     assert told[-1]["phase"] == "ready"
+
+
+def test_a_browser_that_goes_on_by_itself_needs_no_fresh_token(fakes: Fakes) -> None:
+    fakes.know("owner/plots/main", built=True)
+    visitor = client(fakes)
+    link = f"{LINK}?build_token={token(fakes)}"
+    told = stream(visitor, link)
+    fakes.clock.time += 301
+    heard = next(event["id"] for event in told if event["phase"] == "launching")
+    assert stream(visitor, link, Last_Event_ID=heard)[-1]["phase"] == "ready"
+    assert stream(visitor, link, Last_Event_ID="nosuch.1")[-1]["status_code"] == 403
+
+
+def test_the_page_hands_its_token_to_its_stream(fakes: Fakes) -> None:
+    fakes.know("owner/plots/main", built=True)
+    visitor = client(fakes)
+    page = visitor.get("/v2/gh/owner/plots/main").get_data(as_text=True)
+    found = re.search(r'"buildToken": "([^"]+)"', page)
+    assert found is not None
+    assert stream(visitor, f"{LINK}?build_token={found[1]}")[-1]["phase"] == "ready"
+    assert [launch.build_token for launch in fakes.world().launches.where("running", "yes")] == [True]

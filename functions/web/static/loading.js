@@ -28,6 +28,8 @@ const byId = (id) => document.getElementById(id);
 const page = byId("launch");
 const log = new LogView(byId("log"));
 const { provider, spec } = page.dataset;
+const { baseUrl, buildToken } = window.pageConfig;
+const pass = buildToken ? `?build_token=${encodeURIComponent(buildToken)}` : "";
 const title = document.title;
 const looking = byId("status").textContent;
 
@@ -110,7 +112,7 @@ function end() {
 }
 
 function follow() {
-  source = new EventSource(`/build/${provider}/${spec}`);
+  source = new EventSource(`${baseUrl}build/${provider}/${spec}${pass}`);
   source.onopen = () => (reached < 0 ? say(looking) : showStep(reached));
   source.onmessage = (message) => hear(JSON.parse(message.data), message.lastEventId.split(".")[0]);
   source.onerror = lost;

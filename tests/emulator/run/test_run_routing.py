@@ -48,6 +48,12 @@ def test_a_bare_wildcard_matches_everything() -> None:
     assert url_map.function_for("/any/thing") == "build"
 
 
+def test_everything_may_be_below_a_base_path() -> None:
+    url_map = parse(DOCUMENT, FUNCTIONS, base_path="/binder/")
+    targets = ("/binder/build/gh/a/b/c", "/binder/versions", "/build/gh/a/b/c", "/binder/")
+    assert [url_map.function_for(target) for target in targets] == ["build", "build", "pages", "pages"]
+
+
 def test_the_url_map_of_the_load_balancer_can_be_read() -> None:
     url_map = load(Path(__file__).parents[3] / "terraform" / "url_map.yaml", ("pages", "build", "webhook"))
     assert url_map.function_for("/build/gh/a/b/c") == "build"
