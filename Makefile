@@ -31,6 +31,8 @@ lock:  ## pin the newest versions that the requirements.in files allow
 	  .venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header \
 	    $$name.in --output-file $$name.txt || exit 1; \
 	done
-	cd emulator/hub && npm install --package-lock-only --omit-lockfile-registry-resolved
+	for folder in emulator/hub tests/e2e/clients; do \
+	  (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; \
+	done
 
 .PHONY: up demo down status check test lock

