@@ -34,7 +34,9 @@ def launch_stream(asked: Asked, world: World) -> Iterator[str]:
         yield from _story(asked, world)
     except BinderError as error:
         log.info("refused", extra={"fields": {"provider": asked.provider, "spec": asked.spec, "reason": str(error)}})
-        yield progress.encode(progress.failed(str(error), status=error.status))
+        # An EventSource that is left open would ask for ever; where asking again may help, it may.
+        end = None if error.retry else progress.REFUSED
+        yield progress.encode(progress.failed(str(error), status=error.status), end)
     except Exception:
         log.exception("stream broke", extra={"fields": {"provider": asked.provider, "spec": asked.spec}})
         yield progress.encode(progress.failed("Internal error. Please try again.", status=500))

@@ -41,6 +41,10 @@ class EventId:
         return f"{self.launch_id}.{self.number}"
 
 
+# The end of what never became a launch.
+REFUSED = EventId("refused", END)
+
+
 def parse_event_id(text: str) -> EventId | None:
     """The id in a Last-Event-ID header; None for anything that is not one of ours."""
     launch_id, dot, number = text.strip().rpartition(".")

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 
 from functions.application import make_application
 from functions.core import build_tokens
-from functions.core.errors import RateLimited
+from functions.core.errors import RateLimited, UpstreamError
 from tests.fakes.world import Fakes, events
 
 SSE = {"Accept": "text/event-stream"}
@@ -83,9 +83,8 @@ def test_whoever_has_asked_for_an_image_gets_a_server_when_asking_for_one(fakes:
     fakes.know("owner/plots/main", built=True)
     visitor = client(fakes, build_only=True)
     visitor.get("/v2/gh/owner/plots/main")
-    [told] = stream(visitor, f"{LINK}?build_only=true")
+    stream(visitor, f"{LINK}?build_only=true")
     assert "url" in stream(visitor)[-1]
-    assert "url" in stream(visitor, Last_Event_ID=told["id"])[-1]
 
 
 def token(fakes: Fakes, spec: str = "owner/plots/main", origin: str = "localhost") -> str:
@@ -168,3 +167,17 @@ def test_the_page_hands_its_token_to_its_stream(fakes: Fakes) -> None:
     assert found is not None
     assert stream(visitor, f"{LINK}?build_token={found[1]}")[-1]["phase"] == "ready"
     assert [launch.build_token for launch in fakes.world().launches.where("running", "yes")] == [True]
+
+
+def test_an_event_source_left_open_on_a_refusal_is_told_to_stop(fakes: Fakes) -> None:
+    visitor = client(fakes)
+    [told] = stream(visitor, "/build/gh/owner/nosuch/main")
+    again = visitor.get("/build/gh/owner/nosuch/main", headers={**SSE, "Last-Event-ID": told["id"]})
+    assert (told["status_code"], again.status_code) == (404, 204)
+
+
+def test_an_event_source_may_ask_again_when_the_git_host_was_out(fakes: Fakes) -> None:
+    visitor = client(fakes)
+    fakes.provider.fail("owner/plots/main", UpstreamError("GitHub", "cannot be reached."))
+    [told] = stream(visitor)
+    assert (told["status_code"], "id" in told) == (502, False)
