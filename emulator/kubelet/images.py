@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Awaitable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from emulator.images import ImageError, PulledImage
+from emulator.images import ImageError, PulledImage, with_own_environment
+from emulator.kubelet.layout import remove_tree
+
+log = logging.getLogger(__name__)
 
 # Only images in this repository of our own registry may keep folders of the machine visible.
 OPERATOR_REPOSITORY = "binderless/"
@@ -55,6 +59,20 @@ class Images:
         self._known[reference] = image
         self._save()
         return image
+
+    async def with_own_environment(self, image: PulledImage, into: Path) -> PulledImage:
+        """The image with a copy of its environment in the folder *into*; one that was changed is pulled again first.
+        Raises ImageError."""
+        if image.environment is None:
+            return image
+        async with self._locks[str(image.environment)]:
+            try:
+                return await asyncio.to_thread(with_own_environment, image, into)
+            except (ImageError, FileNotFoundError, PermissionError) as error:
+                log.warning("an environment is pulled again, since something changed it: %s", error)
+            await asyncio.to_thread(remove_tree, image.environment)
+            again = await self.pull(image.reference)
+            return await asyncio.to_thread(with_own_environment, again, into)
 
     def _save(self) -> None:
         partial = self._memory.with_suffix(".partial")

@@ -29,7 +29,7 @@ def test_only_the_pods_own_environment_is_seen(namespace: Namespace, cluster: Cl
     other = cluster.state / "environments" / ("b" * 64)
     other.mkdir(exist_ok=True)
     said = namespace.said(f"ls {cluster.state}/environments; tool")
-    assert said == f"{'a' * 64}\nfrom the environment\n"
+    assert said == f"{cluster.images.environment.name}\nfrom the environment\n"
 
 
 def test_the_environment_cannot_be_written(namespace: Namespace, cluster: Cluster) -> None:
@@ -39,7 +39,7 @@ def test_the_environment_cannot_be_written(namespace: Namespace, cluster: Cluste
         "; unshare -Um sh -c 'mount --bind /tmp bin'"
     )
     assert "Read-only file system" in said
-    assert sorted(each.name for each in folder.rglob("*")) == ["bin", "tool"]
+    assert sorted(each.name for each in folder.rglob("*")) == ["bin", "program", "tool"]
     assert "bad" not in (folder / "bin" / "tool").read_text()
 
 
