@@ -46,6 +46,16 @@ def test_a_pod_has_a_home_and_a_temporary_folder_of_its_own(namespace: Namespace
     assert not (bare.images.home / "mine").exists()
 
 
+def test_the_log_says_what_is_not_protected(
+    loop: Loop, server_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Cluster(loop, server_url, tmp_path / "kubelet", None).kubelet():
+        [warning] = [each.getMessage() for each in caplog.records if "bubblewrap" in each.getMessage()]
+    assert "nothing is hidden from containers" in warning
+    same_user = "whatever this user may: read the state folder with all its tokens"
+    assert (f"They are user {ACCOUNT.uid}" in warning, same_user in warning) == (os.geteuid() == 0, os.geteuid() != 0)
+
+
 def test_paths_of_the_home_folder_are_moved(namespace: Namespace) -> None:
     env = [{"name": "PLACE", "value": "/home/jovyan/x:/home/jovyaner"}]
     said = namespace.said("", command=["sh", "-c", "echo $0 $PLACE $HOME"], args=["/home/jovyan/y"], env=env)

@@ -49,6 +49,21 @@ def test_every_pod_has_its_own_home(namespace: Namespace, cluster: Cluster) -> N
     assert (cluster.images.home / "README").read_text() == "hello\n"
 
 
+def test_every_pod_has_temporary_folders_of_its_own(namespace: Namespace) -> None:
+    files = "/tmp/mine /var/tmp/mine /dev/shm/mine"
+    assert namespace.said(f"touch {files} && ls {files} | wc -l", name="a") == "3\n"
+    assert namespace.said(f"ls {files} 2> /dev/null; echo none", name="b") == "none\n"
+    assert not any(Path(file).exists() for file in files.split())
+
+
+def test_a_container_is_in_no_namespace_of_the_machine_but_the_network(namespace: Namespace) -> None:
+    kinds = ("pid", "ipc", "uts", "mnt", "user", "net")
+    said = namespace.said(f"for each in {' '.join(kinds)}; do readlink /proc/self/ns/$each; done").split()
+    machines = [str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds]
+    shared = [kind for kind, mine, theirs in zip(kinds, machines, said, strict=True) if mine == theirs]
+    assert shared == ["net"]
+
+
 def test_only_own_processes_are_seen(namespace: Namespace) -> None:
     said = namespace.said("ls -d /proc/[0-9]* | wc -l; kill -9 -1; kill -9 1; echo alive")
     assert int(said.split()[0]) < 8
