@@ -25,7 +25,7 @@ CONFIG = Config(env={"PATH": "/usr/bin", "HOME": "/home/jovyan"}, labels={"binde
     ],
 )
 def test_variables_are_those_of_docker(text: str, env: dict[str, str]) -> None:
-    assert with_appendix(CONFIG, text).env == CONFIG.env | env
+    assert with_appendix(CONFIG, text).env == {**CONFIG.env, **env}
 
 
 def test_labels_are_added_but_what_makes_an_image_one_of_this_runtime_stays() -> None:
