@@ -135,7 +135,7 @@ def test_the_next_launch_sees_nothing_of_what_a_notebook_did_to_environments(
     """Not even where nothing keeps the notebook from it, for want of bubblewrap."""
     repository = make_repository("vandal")
     run(stack.ready(repository), VANDALIZE.format(environments=str(stack.state / "kubelet" / "environments")))
-    assert run(stack.ready(repository), "import importlib.util as u; u.find_spec('left_behind')") == "None"
+    assert run(stack.ready(repository), "import importlib.util as u; u.find_spec('left_behind') is None") == "True"
 
 
 @needs_bubblewrap
