@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,18 +23,15 @@ def with_own_environment(image: PulledImage, into: Path) -> PulledImage:
     """The same image, but its environment is a new copy in the folder *into*.
 
     Raises ImageError when the original is no longer what its name says: whoever can write to a copy can write to it.
+    What is in *into* then is of no use.
     """
     original = image.environment
     if original is None:
         return image
     if len(bytes(into)) != len(bytes(original)):
         raise ImageError(f"{original} cannot be copied to {into}: the paths are not equally long.")
-    try:
-        if _copied(original, into) != original.name:
-            raise ImageError(f"{original} was changed.")
-    except BaseException:
-        shutil.rmtree(into, ignore_errors=True)
-        raise
+    if _copied(original, into) != original.name:
+        raise ImageError(f"{original} was changed.")
 
     def moved(text: str) -> str:
         return text.replace(str(original), str(into))

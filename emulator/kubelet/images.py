@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 from emulator.images import ImageError, PulledImage, with_own_environment
-from emulator.kubelet.layout import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ class Images:
                 return await asyncio.to_thread(with_own_environment, image, into)
             except (ImageError, FileNotFoundError, PermissionError) as error:
                 log.warning("an environment is pulled again, since something changed it: %s", error)
-            await asyncio.to_thread(remove_tree, image.environment)
+            _put_aside(into, image.environment)
             again = await self.pull(image.reference)
             return await asyncio.to_thread(with_own_environment, again, into)
 
@@ -78,6 +79,18 @@ class Images:
         partial = self._memory.with_suffix(".partial")
         partial.write_text(json.dumps([asdict(each) for each in self._known.values()], default=str))
         partial.replace(self._memory)
+
+
+def _put_aside(copy: Path, original: Path) -> None:
+    """Move both into a folder that goes with the pod: a launch does not wait until so many files are removed."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix="changed-", dir=copy.parent))
+    for folder in (copy, original):
+        with suppress(FileNotFoundError):
+            if not folder.is_symlink():
+                # A folder that moves is written to.
+                folder.chmod(0o700)
+            folder.rename(aside / folder.name)
 
 
 def pull_policy(container: dict[str, Any]) -> str:

@@ -71,8 +71,9 @@ def test_what_is_started_goes_through_the_start_script(image: PulledImage, tmp_p
     assert "STARTED=yes" in done.stdout
 
 
-def test_the_single_user_server_of_the_hub_is_there(image: PulledImage, tmp_path: Path) -> None:
-    command = [*image.entrypoint, "jupyterhub-singleuser", "--version"]
+@pytest.mark.parametrize("program", ["jupyter-lab", "jupyter-notebook", "jupyterhub-singleuser"])
+def test_every_server_that_the_hub_may_start_is_there(image: PulledImage, tmp_path: Path, program: str) -> None:
+    command = [*image.entrypoint, program, "--version"]
     done = subprocess.run(command, env=started_in(image, tmp_path), capture_output=True, text=True, check=True)
     assert done.stdout.strip()
 
