@@ -23,7 +23,8 @@ from pathlib import Path
 from benchmarks.machine import describe
 from emulator.engine.limits import size_of
 from emulator.examples import make_repository
-from emulator.images import pull
+from emulator.images import pull, with_own_environment
+from emulator.images.placement import spread
 
 LOGIN = "builder:benchmark-password"
 CREDENTIALS = {
@@ -56,6 +57,20 @@ class Bench:
             f"   registry +{registry:6.1f} MB   node +{kubelet:6.1f} MB",
             flush=True,
         )
+
+    def copy(self, name: str) -> None:
+        """Print what a container's own copy of the environment costs, where there is no bubblewrap."""
+        image = asyncio.run(
+            pull(self._build(name, {}), registry=self.registry, credentials=LOGIN, root=self.folder / "kubelet")
+        )
+        assert image.environment is not None
+        pods = self.folder / "kubelet" / "copied-for-pod"
+        pods.mkdir()
+        spread(pods)
+        into = pods / ("c" * (len(str(image.environment)) - len(str(pods)) - 1))
+        started = time.monotonic()
+        with_own_environment(image, into)
+        print(f"{'a copy of its environment':<48} {time.monotonic() - started:6.1f} s {size_of(into) / 1e6:6.1f} MB")
 
     def _sizes(self) -> tuple[int, int]:
         return size_of(self.folder / "cloud"), size_of(self.folder / "kubelet")
@@ -120,6 +135,7 @@ def main() -> None:
         each.measure("the same, a new commit", "science", SCIENCE | {"new.ipynb": "{}"})
         each.measure("requirements of files (-e .), never shared", "editable", EDITABLE)
         each.measure("a postBuild that writes to home only", "post", {"postBuild": "#!/bin/sh\necho a > b\n"})
+        each.copy("empty")
 
 
 if __name__ == "__main__":

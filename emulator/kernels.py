@@ -13,7 +13,10 @@ TIMEOUT_S = 30
 
 
 async def execute(session: aiohttp.ClientSession, server_url: str, token: str, code: str) -> str:
-    """Start a kernel, run *code*, and return the text of its result; the kernel is stopped again."""
+    """Start a kernel, run *code*, and return the text of its result; the kernel is stopped again.
+
+    Raises ConnectionError when the kernel dies of it, TimeoutError when it takes too long.
+    """
     headers = {"Authorization": f"token {token}"}
     kernels = f"{server_url}api/kernels"
     async with asyncio.timeout(TIMEOUT_S):
@@ -47,6 +50,8 @@ def _execute_request(code: str) -> dict[str, Any]:
 async def _result(socket: aiohttp.ClientWebSocketResponse, request_id: str) -> str:
     async for frame in socket:
         message = json.loads(frame.data)
+        if message["content"].get("execution_state") in ("restarting", "dead"):
+            raise ConnectionError("the kernel died")
         # A kernel also speaks of itself: that it has been started again, or warnings of its interpreter.
         if message["parent_header"].get("msg_id") != request_id:
             continue

@@ -16,6 +16,7 @@ from repo2docker.engine import BuildError, ContainerEngine
 from repo2docker.utils import R2dState
 
 from emulator.engine import confinement, interpreter, secrets
+from emulator.engine.appendix import with_appendix
 from emulator.engine.children import ended_by_sigterm
 from emulator.engine.environment_source import EnvironmentSource
 from emulator.engine.errors import BuildFailed
@@ -81,8 +82,7 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
     def _checked(self, push: bool, tag: str, arguments: dict[str, str]) -> Reference:
         if not push:
             raise BuildFailed("The process engine keeps images in a registry only: use --push.")
-        if self.parent.appendix:
-            raise BuildFailed("--appendix holds lines of a Dockerfile, which the process engine does not read.")
+        with_appendix(Config(env={}, labels={}), self.parent.appendix)
         if arguments.get("NB_USER", USER) != USER or arguments.get("REPO_DIR", HOME) != HOME:
             raise BuildFailed(f"The process engine builds for the user {USER} in {HOME} only.")
         return Reference.parse(tag)
@@ -140,7 +140,8 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
 
     def _config(self, repository: Repository, environment: Path, python: interpreter.Interpreter) -> Config:
         user_id, labels = str(self.parent.user_id), labels_of(self.parent)
-        return config_of(repository, environment=environment, python=python, user_id=user_id, labels=labels)
+        config = config_of(repository, environment=environment, python=python, user_id=user_id, labels=labels)
+        return with_appendix(config, self.parent.appendix)
 
     def _detect(self) -> Any:
         """The build pack that repo2docker picked: it does not tell us, so its own steps are taken again."""

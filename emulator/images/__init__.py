@@ -4,6 +4,7 @@ A build pushes one, the kubelet pulls it. docs/emulator.md says what such an ima
 """
 
 from emulator.images.client import RegistryClient
+from emulator.images.copying import with_own_environment
 from emulator.images.errors import ImageError
 from emulator.images.layer import Layer, environment_layer, home_layer
 from emulator.images.manifest import Config, Descriptor
@@ -28,4 +29,5 @@ __all__ = [
     "push",
     "scan",
     "tree_hash",
+    "with_own_environment",
 ]

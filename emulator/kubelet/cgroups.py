@@ -86,7 +86,8 @@ def find_cgroups(
 ) -> Cgroups | None:
     """Return where to make groups, in a parent called *name*; None, with a line in the log, where that cannot be."""
     try:
-        parents = _version_2(name, root) if (root / "cgroup.controllers").exists() else _version_1(name, root, own)
+        version = _version_2 if (root / "cgroup.controllers").exists() else _version_1
+        parents = version(name, root, own)
     except OSError as error:
         log.warning("memory and cpu limits are not enforced: %s", error)
         return None
@@ -108,13 +109,29 @@ def _controllers(line: str) -> tuple[str, str]:
     return controllers.split(",")[0], path
 
 
-def _version_2(name: str, root: Path) -> dict[str, Path]:
-    # Only the root may have both processes and groups with limits, so ours is a child of it.
-    parent = root / name
+def _version_2(name: str, root: Path, own: Path) -> dict[str, Path]:
+    """In the outermost group around ours that we may write to: the root, or what systemd delegates to a user.
+
+    https://docs.kernel.org/admin-guide/cgroup-v2.html#delegation
+    """
+    mine = next(line.split(":", 2)[2] for line in own.read_text().splitlines() if line.startswith("0:"))
+    around = [root / mine.strip("/"), *(root / mine.strip("/")).parents]
+    for folder in reversed([each for each in around if each.is_relative_to(root)]):
+        if os.access(folder / "cgroup.procs", os.W_OK) and os.access(folder, os.W_OK):
+            return {"": _with_controllers(folder, name)}
+    raise PermissionError(f"none of the groups around {root / mine.strip('/')} is ours to write to")
+
+
+def _with_controllers(folder: Path, name: str) -> Path:
+    offered = {"memory", "cpu"} & set((folder / "cgroup.controllers").read_text().split())
+    if "memory" not in offered:
+        raise OSError(f"{folder} has no memory controller")
+    # A group with limits for others has no processes itself, but for the root; ours is a child that has none.
+    parent = folder / name
     parent.mkdir(exist_ok=True)
-    for folder in (root, parent):
-        (folder / "cgroup.subtree_control").write_text("+memory +cpu")
-    return {"": parent}
+    for each in (folder, parent):
+        (each / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in sorted(offered)))
+    return parent
 
 
 def _limit(folder: Path, limits: Limits) -> None:

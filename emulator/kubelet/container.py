@@ -25,20 +25,18 @@ from emulator.kubelet.images import ImageNeverPulled, host_paths, image_id, pull
 from emulator.kubelet.launching import (
     ContainerFolder,
     environment_of,
+    fitted,
     hosts_file,
     limits_of,
     sandbox_of,
-    unshut,
-    with_working_dir,
 )
-from emulator.kubelet.layout import remove_tree
 from emulator.kubelet.logs import LogWriter
 from emulator.kubelet.probes import Target, readiness
 from emulator.kubelet.process import ContainerProcess, Exit
 from emulator.kubelet.services import Services, Stopped, delays, shown_delay, unless_stopped
 from emulator.kubelet.spawning import Launch, StartError
 from emulator.kubelet.states import ContainerRecord, Running, State, Terminated, Waiting
-from emulator.kubelet.volumes import Volume, VolumeError, container_mounts, make_mount_points
+from emulator.kubelet.volumes import Volume, VolumeError, container_mounts
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +91,11 @@ class Container:
     async def _one_run(self) -> None:
         if self._around.stop.is_set():
             raise Stopped
-        image = await self._image()
+        folder = ContainerFolder.of(self._around.pod, self.record.name, self._services.layout)
+        image = await self._image(folder)
         while True:
             try:
-                launch, folder = await self._prepare(image)
+                launch = await self._prepare(image, folder)
                 break
             except (ConfigError, VolumeError, ValueError, OSError) as error:
                 self._wait_because("CreateContainerConfigError", str(error))
@@ -110,7 +109,7 @@ class Container:
             launch.log.close()
             if launch.cgroup:
                 launch.cgroup.remove()
-            await asyncio.to_thread(remove_tree, folder.path)
+            await asyncio.to_thread(folder.remove)
 
     async def _run(self, launch: Launch, image: PulledImage) -> Exit | StartError:
         identity = f"{self._around.pod['metadata']['uid']}/{self.record.name}/{self.number}"
@@ -137,7 +136,7 @@ class Container:
             probing.cancel()
             await asyncio.gather(probing, return_exceptions=True)
 
-    async def _image(self) -> PulledImage:
+    async def _image(self, folder: ContainerFolder) -> PulledImage:
         reference, policy = self._spec["image"], pull_policy(dict(self._spec))
         pauses = delays(self._services.timing)
         while True:
@@ -145,8 +144,7 @@ class Container:
                 present = self._services.images.present(reference, policy)
                 if present:
                     self._tell("Normal", "Pulled", f'Container image "{reference}" already present on machine')
-                    return present
-                return await self._pull(reference)
+                return await self._apart(present or await self._pull(reference), folder)
             except ImageNeverPulled as error:
                 self._wait_because("ErrImageNeverPull", str(error))
                 self._tell("Warning", "ErrImageNeverPull", str(error))
@@ -162,6 +160,13 @@ class Container:
         self._tell("Normal", "Pulled", f'Successfully pulled image "{reference}" in {seconds:.3f}s')
         return image
 
+    async def _apart(self, image: PulledImage, folder: ContainerFolder) -> PulledImage:
+        """The image as a container may use it that neither a sandbox nor its account keeps from changing it."""
+        if self._services.runtime.isolated or self._services.runtime.account:
+            return image
+        await asyncio.to_thread(folder.remove)
+        return await self._services.images.with_own_environment(image, folder.environment)
+
     async def _pull_failed(self, reference: str, reason: str, pause_s: float) -> None:
         self._wait_because("ErrImagePull", reason)
         self._tell("Warning", "Failed", f'Failed to pull image "{reference}": {reason}')
@@ -173,7 +178,7 @@ class Container:
         self._tell("Warning", "Failed", "Error: ImagePullBackOff")
         await self._pause(pause_s)
 
-    async def _prepare(self, image: PulledImage) -> tuple[Launch, ContainerFolder]:
+    async def _prepare(self, image: PulledImage, folder: ContainerFolder) -> Launch:
         around, services = self._around, self._services
         limits = limits_of(self._spec)
         sources = await unless_stopped(around.stop, around.fetch(referenced(self._spec)))
@@ -185,7 +190,6 @@ class Container:
         user, owner = user_of(around.pod, self._spec), services.runtime.account
         for each in refused(around.pod, self._spec):
             self._tell("Warning", "RootRefused", each)
-        folder = ContainerFolder(services.layout.container(around.pod, self.record.name))
         hosts = hosts_file(around.pod, around.pod_ip)
         await asyncio.to_thread(folder.make, image, hosts=hosts, user=user, owner=owner)
         sandbox = sandbox_of(
@@ -198,16 +202,12 @@ class Container:
             operator_paths=host_paths(image, registry=services.registry),
             volumes=tuple(container_mounts(self._spec, around.volumes, own, owner)),
         )
-        if services.runtime.isolated:
-            sandbox = with_working_dir(sandbox, folder, owner)
-            make_mount_points(sandbox.mounts, owner)
-        else:
-            sandbox, argv, undone = unshut(sandbox, argv, folder)
-            for each in undone:
-                self._tell("Warning", "FailedMount", each)
+        sandbox, argv, undone = fitted(sandbox, argv, folder, isolated=services.runtime.isolated, owner=owner)
+        for each in undone:
+            self._tell("Warning", "FailedMount", each)
         path = services.layout.log(around.pod, self.record.name, self.number)
         self.writer = LogWriter(path, limit_bytes=services.log_limit_bytes, now=services.now)
-        return Launch(argv=argv, sandbox=sandbox, cgroup=self._cgroup(limits), log=self.writer), folder
+        return Launch(argv=argv, sandbox=sandbox, cgroup=self._cgroup(limits), log=self.writer)
 
     def _cgroup(self, limits: Limits) -> Cgroup | None:
         if self._services.cgroups is None:

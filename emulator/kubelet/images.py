@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Awaitable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
-from emulator.images import ImageError, PulledImage
+from emulator.images import ImageError, PulledImage, with_own_environment
+
+log = logging.getLogger(__name__)
 
 # Only images in this repository of our own registry may keep folders of the machine visible.
 OPERATOR_REPOSITORY = "binderless/"
@@ -56,10 +61,36 @@ class Images:
         self._save()
         return image
 
+    async def with_own_environment(self, image: PulledImage, into: Path) -> PulledImage:
+        """The image with a copy of its environment in the folder *into*; one that was changed is pulled again first.
+        Raises ImageError."""
+        if image.environment is None:
+            return image
+        async with self._locks[str(image.environment)]:
+            try:
+                return await asyncio.to_thread(with_own_environment, image, into)
+            except (ImageError, FileNotFoundError, PermissionError) as error:
+                log.warning("an environment is pulled again, since something changed it: %s", error)
+            _put_aside(into, image.environment)
+            again = await self.pull(image.reference)
+            return await asyncio.to_thread(with_own_environment, again, into)
+
     def _save(self) -> None:
         partial = self._memory.with_suffix(".partial")
         partial.write_text(json.dumps([asdict(each) for each in self._known.values()], default=str))
         partial.replace(self._memory)
+
+
+def _put_aside(copy: Path, original: Path) -> None:
+    """Move both into a folder that goes with the pod: a launch does not wait until so many files are removed."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix="changed-", dir=copy.parent))
+    for folder in (copy, original):
+        with suppress(FileNotFoundError):
+            if not folder.is_symlink():
+                # A folder that moves is written to.
+                folder.chmod(0o700)
+            folder.rename(aside / folder.name)
 
 
 def pull_policy(container: dict[str, Any]) -> str:

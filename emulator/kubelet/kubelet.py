@@ -32,8 +32,14 @@ log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 _WITHOUT_BUBBLEWRAP = (
-    "bubblewrap cannot run here: containers see this machine's processes and may read whatever this user may read, "
-    "other pods' homes and the state folder among it; their environments are protected by file modes only"
+    "bubblewrap cannot run here, and nothing is hidden from containers: they see this machine's processes, and read "
+    "and change each other's files, those of running servers among them."
+)
+_ANOTHER_USER = "They are user {}: images and the state folder's secrets are not theirs to change or read."
+_SAME_USER = (
+    "They may do whatever this user may: read the state folder with all its tokens, change the programs of this stack. "
+    "Each has a copy of its environment, and images whose environment was changed are pulled again; nothing else is "
+    "protected. Do not run strangers' repositories like this."
 )
 
 
@@ -61,7 +67,8 @@ async def running_kubelet(
     # Only without bubblewrap containers reach their files through our folder.
     settings.layout.make(passable=runtime is None and container_account() is not None)
     if runtime is None:
-        log.warning(_WITHOUT_BUBBLEWRAP)
+        account = container_account()
+        log.warning("%s %s", _WITHOUT_BUBBLEWRAP, _ANOTHER_USER.format(account.uid) if account else _SAME_USER)
     state = settings.layout.state
     cgroups = find_cgroups(f"binderless-{zlib.crc32(str(state).encode()):08x}")
     if cgroups:

@@ -16,6 +16,7 @@ from emulator.kubelet.layout import Layout, remove_tree
 from emulator.kubelet.ownership import give
 from emulator.kubelet.quantity import parse_quantity
 from emulator.kubelet.sandbox import Mount, Sandbox
+from emulator.kubelet.volumes import make_mount_points
 
 DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": HOME}
 TERMINATION_LOG = "/dev/termination-log"
@@ -27,9 +28,14 @@ _OWN = (HOME, "/tmp", "/var/tmp", "/etc/hosts", "/etc/passwd", "/etc/group", TER
 
 @dataclass(frozen=True, slots=True)
 class ContainerFolder:
-    """What one run of a container has for itself on disk."""
+    """What one run of a container has for itself on disk; *environment* is there only where it cannot share one."""
 
     path: Path
+    environment: Path
+
+    @classmethod
+    def of(cls, pod: Mapping[str, Any], container: str, layout: Layout) -> ContainerFolder:
+        return cls(layout.container(pod, container), layout.environment(pod, container))
 
     @property
     def home(self) -> Path:
@@ -78,6 +84,10 @@ class ContainerFolder:
         self.passwd.write_text(passwd_file(_text("/etc/passwd"), user, shell=shell))
         self.group.write_text(group_file(_text("/etc/group"), user))
 
+    def remove(self) -> None:
+        remove_tree(self.path)
+        remove_tree(self.environment)
+
     def termination_message(self) -> str:
         try:
             with self.termination_log.open("rb") as file:
@@ -122,6 +132,17 @@ def sandbox_of(
         masked=tuple(map(str, layout.masked)),
         user=user_of(pod, container),
     )
+
+
+def fitted(
+    sandbox: Sandbox, argv: tuple[str, ...], folder: ContainerFolder, *, isolated: bool, owner: User | None
+) -> tuple[Sandbox, tuple[str, ...], list[str]]:
+    """The sandbox and the command as this machine can have them, and what could not be done."""
+    if not isolated:
+        return unshut(sandbox, argv, folder)
+    sandbox = with_working_dir(sandbox, folder, owner)
+    make_mount_points(sandbox.mounts, owner)
+    return sandbox, argv, []
 
 
 def with_working_dir(sandbox: Sandbox, folder: ContainerFolder, owner: User | None) -> Sandbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.images.placement import spread
+from emulator.images.references import NOWHERE
 from emulator.kubelet.names import log_folder
 
 
@@ -51,6 +53,11 @@ class Layout:
     def container(self, pod: Mapping[str, Any], name: str) -> Path:
         return self.pod(pod) / "containers" / name
 
+    def environment(self, pod: Mapping[str, Any], container: str) -> Path:
+        """Where a container has a copy of its environment, if it needs one: a path as long as those of originals."""
+        folder, name = self.pod(pod), f"environment-{hashlib.sha256(container.encode()).hexdigest()}"
+        return folder / name[: len(str(self.state / "environments" / NOWHERE)) - len(str(folder)) - 1]
+
     def log(self, pod: Mapping[str, Any], container: str, restart: int) -> Path:
         return self.logs / log_folder(pod) / container / f"{restart}.log"
 
@@ -81,6 +88,8 @@ def hidden_folders(state: Path, home: Path) -> tuple[Path, ...]:
 
 def remove_tree(folder: Path) -> None:
     """Remove a folder that strangers wrote into, also where they took away our permission to."""
+    if folder.is_symlink():
+        folder.unlink()
     shutil.rmtree(folder, ignore_errors=True)
     if not folder.exists():
         return

@@ -50,16 +50,16 @@ class Workshop:
     def root(self) -> Path:
         return self.folder / "kubelet"
 
-    def build(self, name: str, files: dict[str, str], **variables: str) -> Build:
-        """Run repo2docker for a repository with these files, with these environment variables beside the usual."""
-        with self.started(name, files, **variables) as (image, process):
+    def build(self, name: str, files: dict[str, str], *options: str, **variables: str) -> Build:
+        """Run repo2docker for a repository with these files, with these options and variables beside the usual."""
+        with self.started(name, files, *options, **variables) as (image, process):
             output, _ = process.communicate()
         lines = [json.loads(line) for line in output.splitlines()]
         return Build(image, process.returncode, tuple((line.get("phase"), line["message"]) for line in lines))
 
     @contextmanager
     def started(
-        self, name: str, files: dict[str, str], **variables: str
+        self, name: str, files: dict[str, str], *more: str, **variables: str
     ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
         """The same build while it runs, and the image that it makes."""
         source = self.folder / "sources" / name
@@ -68,7 +68,16 @@ class Workshop:
             (source / path).write_text(content)
         sha = make_repository(source, self.folder / "repositories" / name)
         image = f"{self.registry.address}/binder/{name}:{sha}"
-        options = ["--engine=process", "--json-logs", "--config=/nonexistent", "--no-run", "--push", "--image", image]
+        options = [
+            "--engine=process",
+            "--json-logs",
+            "--config=/nonexistent",
+            "--no-run",
+            "--push",
+            "--image",
+            image,
+            *more,
+        ]
         user = ["--ref", sha, "--user-name", "jovyan", "--user-id", "1000"]
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("jupyter-repo2docker")), *options, *user, "--"]

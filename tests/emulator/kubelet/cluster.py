@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import shutil
 import sys
 import tempfile
 import threading
@@ -18,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from emulator.images import ImageError, PulledImage
+from emulator.images import ImageError, PulledImage, scan, tree_hash
+from emulator.images.references import NOWHERE
 from emulator.kube.authentication import read_tokens
 from emulator.kube.process import Settings as ServerSettings
 from emulator.kube.process import running
@@ -69,10 +71,15 @@ class FakeImages:
 
     def __init__(self, root: Path) -> None:
         self.pulled: list[str] = []
-        self.environment = root / "environments" / ("a" * 64)
-        (self.environment / "bin").mkdir(parents=True)
-        (self.environment / "bin" / "tool").write_text("#!/bin/sh\necho from the environment\n")
-        (self.environment / "bin" / "tool").chmod(0o555)
+        (made := root / "environments" / NOWHERE / "bin").mkdir(parents=True)
+        (made / "tool").write_text("#!/bin/sh\necho from the environment\n")
+        (made / "tool").chmod(0o555)
+        # What mentions its own folder, in the midst of bytes that are no text.
+        (made / "program").write_bytes(b"\xff\0" + bytes(made) + b"\0\xfe")
+        self.environment = root / "environments" / tree_hash(scan(made.parent))
+        self._content = {each.name: (each.read_bytes(), each.stat().st_mode) for each in made.iterdir()}
+        shutil.rmtree(made.parent)
+        self._restore()
         self.home = root / "images" / "home"
         self.home.mkdir(parents=True)
         (self.home / "README").write_text("hello\n")
@@ -96,7 +103,15 @@ class FakeImages:
         self.pulled.append(reference)
         if reference not in self.images:
             raise ImageError(f"{reference} is an image for containers", missing=False)
+        if not self.environment.is_dir():
+            self._restore()
         return self.images[reference]
+
+    def _restore(self) -> None:
+        (folder := self.environment / "bin").mkdir(parents=True)
+        for name, (content, mode) in self._content.items():
+            (folder / name).write_bytes(content.replace(NOWHERE.encode(), self.environment.name.encode()))
+            (folder / name).chmod(mode)
 
 
 class Cluster:

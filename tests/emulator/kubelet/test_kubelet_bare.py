@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from emulator.kubelet.identity import ACCOUNT
-from tests.emulator.kubelet.cluster import Cluster, Loop, Namespace, passable_folder
+from emulator.kubelet.process import Bare
+from tests.emulator.kubelet.cluster import Cluster, Loop, Namespace, eventually, passable_folder
 
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can start containers as somebody else")
 
@@ -18,6 +19,15 @@ as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can start conta
 def bare(loop: Loop, server_url: str) -> Iterator[Cluster]:
     with passable_folder() as folder:
         made = Cluster(loop, server_url, folder / "kubelet", None)
+        with made.kubelet():
+            yield made
+
+
+@pytest.fixture(scope="module")
+def alike(loop: Loop, server_url: str) -> Iterator[Cluster]:
+    """Containers are the same user as their kubelet, as they always are where that is not root."""
+    with passable_folder() as folder:
+        made = Cluster(loop, server_url, folder / "kubelet", Bare(None))
         with made.kubelet():
             yield made
 
@@ -34,6 +44,16 @@ def test_a_pod_has_a_home_and_a_temporary_folder_of_its_own(namespace: Namespace
     assert folders[0] == folders[1]
     assert all(Path(folder).is_relative_to(bare.state / "pods") for folder in folders)
     assert not (bare.images.home / "mine").exists()
+
+
+def test_the_log_says_what_is_not_protected(
+    loop: Loop, server_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Cluster(loop, server_url, tmp_path / "kubelet", None).kubelet():
+        [warning] = [each.getMessage() for each in caplog.records if "bubblewrap" in each.getMessage()]
+    assert "nothing is hidden from containers" in warning
+    same_user = "whatever this user may: read the state folder with all its tokens"
+    assert (f"They are user {ACCOUNT.uid}" in warning, same_user in warning) == (os.geteuid() == 0, os.geteuid() != 0)
 
 
 def test_paths_of_the_home_folder_are_moved(namespace: Namespace) -> None:
@@ -99,3 +119,41 @@ def test_a_pod_that_cannot_reach_its_files_is_told_why(loop: Loop, server_url: s
         pod = namespace.phase("Failed")
     message = pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
     assert f"user {ACCOUNT.uid}, which may not enter /" in message
+
+
+def test_a_pod_that_is_the_same_user_has_an_environment_of_its_own(alike: Cluster) -> None:
+    """Programs in it that mention their folder mention that of the copy, and nothing is left of it afterwards."""
+    said = alike.namespace().said(
+        "tool; command -v tool; cat $(dirname $(command -v tool))/program | tr -d '\\0\\376\\377'"
+    )
+    hello, tool, mentioned = said.splitlines()
+    assert hello == "from the environment"
+    assert Path(tool).is_relative_to(alike.state / "pods")
+    assert mentioned == str(Path(tool).parent)
+    eventually(lambda: not Path(tool).exists())
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "chmod u+w {0}/bin/tool && echo 'echo bad' >> {0}/bin/tool",
+        "echo 'echo bad' > {0}/bin/new; chmod +x {0}/bin/new; mv {0}/bin/new {0}/bin/tool",
+        "rm -rf {0}/bin",
+        "f={0}; rm -rf $f; ln -s / $f",
+        "touch {0}/bin/sitecustomize.py",
+        "chmod 0 {0}/bin/tool",
+        "chmod 0 {0}/bin",
+    ],
+)
+@pytest.mark.parametrize("place", ["own", "original"])
+def test_the_next_launch_sees_nothing_of_what_a_pod_did_to_an_environment(
+    alike: Cluster, place: str, attack: str
+) -> None:
+    namespace, original = alike.namespace(), alike.images.environment
+    target = original if place == "original" else "$(dirname $(dirname $(command -v tool)))"
+    namespace.run(f"{attack.format(target)} && echo done; sleep 600")
+    namespace.wait(lambda pod: pod["status"]["phase"] == "Running" and namespace.output() == "done\n")
+    program = "cat $(dirname $(command -v tool))/program | wc -c; ls $(dirname $(command -v tool))"
+    said = namespace.said(f"tool; {program}", name="next").split()
+    assert said == ["from", "the", "environment", str(len(bytes(original / "bin")) + 4), "program", "tool"]
+    namespace.delete(grace_s=0)

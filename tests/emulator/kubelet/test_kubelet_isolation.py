@@ -29,7 +29,7 @@ def test_only_the_pods_own_environment_is_seen(namespace: Namespace, cluster: Cl
     other = cluster.state / "environments" / ("b" * 64)
     other.mkdir(exist_ok=True)
     said = namespace.said(f"ls {cluster.state}/environments; tool")
-    assert said == f"{'a' * 64}\nfrom the environment\n"
+    assert said == f"{cluster.images.environment.name}\nfrom the environment\n"
 
 
 def test_the_environment_cannot_be_written(namespace: Namespace, cluster: Cluster) -> None:
@@ -39,7 +39,7 @@ def test_the_environment_cannot_be_written(namespace: Namespace, cluster: Cluste
         "; unshare -Um sh -c 'mount --bind /tmp bin'"
     )
     assert "Read-only file system" in said
-    assert sorted(each.name for each in folder.rglob("*")) == ["bin", "tool"]
+    assert sorted(each.name for each in folder.rglob("*")) == ["bin", "program", "tool"]
     assert "bad" not in (folder / "bin" / "tool").read_text()
 
 
@@ -47,6 +47,21 @@ def test_every_pod_has_its_own_home(namespace: Namespace, cluster: Cluster) -> N
     assert namespace.said("cat README; echo mine > README; touch new", name="a") == "hello\n"
     assert namespace.said("cat README; ls", name="b") == "hello\nREADME\n"
     assert (cluster.images.home / "README").read_text() == "hello\n"
+
+
+def test_every_pod_has_temporary_folders_of_its_own(namespace: Namespace) -> None:
+    files = "/tmp/mine /var/tmp/mine /dev/shm/mine"
+    assert namespace.said(f"touch {files} && ls {files} | wc -l", name="a") == "3\n"
+    assert namespace.said(f"ls {files} 2> /dev/null; echo none", name="b") == "none\n"
+    assert not any(Path(file).exists() for file in files.split())
+
+
+def test_a_container_is_in_no_namespace_of_the_machine_but_the_network(namespace: Namespace) -> None:
+    kinds = ("pid", "ipc", "uts", "mnt", "user", "net")
+    said = namespace.said(f"for each in {' '.join(kinds)}; do readlink /proc/self/ns/$each; done").split()
+    machines = [str(Path(f"/proc/self/ns/{kind}").readlink()) for kind in kinds]
+    shared = [kind for kind, mine, theirs in zip(kinds, machines, said, strict=True) if mine == theirs]
+    assert shared == ["net"]
 
 
 def test_only_own_processes_are_seen(namespace: Namespace) -> None:
