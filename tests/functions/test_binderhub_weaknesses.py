@@ -1,29 +1,39 @@
 """Where BinderHub is known to hurt, measured on its commit b9fad995: each test is one that it would fail.
 
-The rest of them stand where their part is tested: w08, w09 and w10 with the git providers, w12, w14 and w15 with the
-pages, w20 with the registry.
+w05, quotas, is not here: there are none yet.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import tracemalloc
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from flask.testing import FlaskClient
 
+from functions.adapters.providers.git import Git
+from functions.adapters.providers.github import GitHub
+from functions.application import make_application
 from functions.arrival import Asked
 from functions.core import build_tokens
 from functions.core.build import filled_appendix
+from functions.core.errors import BinderError, UpstreamError
 from functions.core.names import image_name
-from functions.core.ports import BuildStatus
+from functions.core.ports import BuildStatus, ResolvedRepo
 from functions.core.progress import parse_event_id
+from functions.core.specs import is_sha
 from functions.on_build_complete import on_build_complete
 from functions.stream import launch_stream
 from functions.world import World
+from tests.fakes.git_host import GitHost, Repository, git_host, new_repository
+from tests.fakes.provider import FakeProvider
 from tests.fakes.stub_hub import StubHub, stub_hub
 from tests.fakes.world import Fakes, events
 from tests.functions.requests import push, request
@@ -148,9 +158,61 @@ def test_w07_a_launch_that_fails_has_had_one_user_and_leaves_none(fakes: Fakes, 
     assert hub.deleted == [f"{user}/server", user]
 
 
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[GitHost]:
+    """A git host with the branches `main` and `a/main`, and the tag `v1`, which has a message."""
+    repository = new_repository(tmp_path / "plots")
+    repository.commit("one")
+    repository.git("branch", "a/main")
+    repository.commit("two")
+    repository.git("tag", "-a", "v1", "-m", "The first")
+    with git_host(tmp_path) as host:
+        yield host
+
+
+def resolved(host: GitHost, ref: str) -> str:
+    git = Git(allow_http=True, allow_private_addresses=True)
+    return git.resolve(f"{quote(f'{host.url}/plots', safe='')}/{ref}").sha
+
+
+def test_w08_a_branch_is_the_one_of_just_that_name(host: GitHost) -> None:
+    repository = Repository(host.folder / "plots")
+    assert resolved(host, "main") == repository.git("rev-parse", "refs/heads/main")
+    assert resolved(host, "a/main") == repository.git("rev-parse", "refs/heads/a/main")
+
+
+def test_w09_a_tag_with_a_message_is_its_commit(host: GitHost) -> None:
+    assert resolved(host, "v1") == Repository(host.folder / "plots").git("rev-parse", "v1^{commit}")
+
+
+@pytest.mark.parametrize("more", ["/../x", "a", "\n"])
+def test_w10_a_commit_id_is_nothing_but_a_commit_id(more: str) -> None:
+    assert is_sha("a" * 40)
+    assert not is_sha("a" * 40 + more)
+    with pytest.raises(BinderError):
+        GitHub().resolve(f"owner/plots/{'a' * 40}/../x")
+
+
 def test_w11_spellings_of_a_name_are_different_images_as_in_a_registry_shared_with_binderhub() -> None:
     one, other = (image_name("r.example.org/", slug, "1" * 40) for slug in ("Foo-Bar", "foo-bar"))
     assert one != other
+
+
+@pytest.fixture
+def client(fakes: Fakes) -> FlaskClient:
+    fakes.settings["web"] = {"base_path": "/binder/", "cors_allow_origins": ["https://book.example.org"]}
+    return make_application(fakes.world()).test_client()
+
+
+@pytest.mark.parametrize(
+    "path", ["/binder/v2/nope/a/b/c", "/binder/nosuch/path", "/binder/favicon_fail.ico", "/v2/gh/a/b/c"]
+)
+def test_w12_what_is_not_there_is_404(client: FlaskClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_w12_links_of_the_first_binder_stay_below_the_base_path(client: FlaskClient) -> None:
+    assert client.get("/binder/repo/a/b").headers["Location"] == "/binder/v2/gh/a/b/master"
 
 
 def test_w13_the_appendix_is_filled_in() -> None:
@@ -169,6 +231,31 @@ def test_w13_a_build_gets_the_appendix_of_its_repository(fakes: Fakes) -> None:
     next(story(fakes.world()))
     [build] = fakes.backend.submitted
     assert build.appendix == f"ENV BINDER_URL=https://binder.example.org/v2/gh/{repo.resolved_spec}"
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-XSRFToken", "Cache-Control", "Last-Event-ID"])
+def test_w14_pages_of_other_sites_may_send_more_than_the_plainest_headers(client: FlaskClient, header: str) -> None:
+    asks = {
+        "Origin": "https://book.example.org",
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": header.lower(),
+    }
+    answer = client.options("/binder/build/gh/owner/plots/main", headers=asks)
+    assert (answer.status_code, answer.headers["Access-Control-Allow-Origin"]) == (204, "https://book.example.org")
+    assert header.lower() in answer.headers["Access-Control-Allow-Headers"].lower().split(", ")
+
+
+def test_w15_a_preview_of_a_link_has_a_picture(client: FlaskClient) -> None:
+    page = client.get("/binder/v2/gh/owner/plots/main", base_url="https://b.example.org").get_data(as_text=True)
+    found = re.search(r'property="og:image" content="([^"]+)"', page)
+    assert found is not None
+    assert found[1].startswith("https://b.example.org/binder/")
+
+
+@pytest.mark.parametrize("path", ["", "about", "v2/gh/owner/plots/main", "versions", "metrics", "health", "badge.svg"])
+def test_w15_whoever_asks_for_the_head_alone_gets_it(client: FlaskClient, path: str) -> None:
+    answer = client.head(f"/binder/{path}", buffered=True)
+    assert (answer.status_code, answer.data) == (200, b"")
 
 
 def test_w16_a_build_token_of_one_instance_is_good_for_another(fakes: Fakes) -> None:
@@ -206,6 +293,34 @@ def test_w19_a_client_that_reconnects_for_ever_gets_one_server(fakes: Fakes, hub
         told = list(story(over(fakes.world(), hub), asked(resume=parse_event_id(end["id"]))))
         assert [event for event in told if event["phase"] != "ready"] == []
     assert len(hub.servers) == 1
+
+
+def test_w20_a_registry_that_is_out_makes_no_builds(fakes: Fakes) -> None:
+    fakes.know(SPEC, built=True)
+    fakes.registry.error = UpstreamError("The registry", "answered 503.")
+    end = last(fakes.world())
+    assert (end["phase"], "The registry answered 503." in end["message"]) == ("failed", True)
+    assert fakes.backend.submitted == []
+
+
+def test_w21_git_hosts_that_hang_hold_up_no_other_launch(fakes: Fakes) -> None:
+    fakes.know(SPEC, built=True)
+    go_on, hanging = threading.Event(), threading.Semaphore(0)
+
+    class Hanging(FakeProvider):
+        def resolve(self, spec: str, known: ResolvedRepo | None = None) -> ResolvedRepo:
+            hanging.release()
+            go_on.wait(60)
+            raise UpstreamError("The git host", "did not answer.")
+
+    world = replace(fakes.world(), providers={"gh": fakes.provider, "git": Hanging("git")})
+    with ThreadPoolExecutor(40) as crowd:
+        stuck = [crowd.submit(last, world, asked(f"{number}/HEAD", provider="git")) for number in range(40)]
+        for _ in stuck:
+            assert hanging.acquire(timeout=60)
+        assert last(world)["phase"] == "ready"
+        go_on.set()
+        assert {future.result(60)["phase"] for future in stuck} == {"failed"}
 
 
 def test_w22_clients_that_do_not_read_hold_no_copies_of_the_log(fakes: Fakes) -> None:
