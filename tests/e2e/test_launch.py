@@ -92,7 +92,7 @@ def test_a_build_that_fails_says_why(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("path", "part"),
     [
-        ("/build/git/http%3A%2F%2F127.0.0.1%3A1%2Fnone/HEAD", "127.0.0.1"),
+        ("/build/git/http%3A%2F%2F127.0.0.1%3A1024%2Fnone/HEAD", "127.0.0.1"),
         ("/build/git/http%3A%2F%2Fno-such-host.invalid%2Fx/HEAD", "no-such-host.invalid"),
         ("/build/nope/x/y/z", "No provider found for prefix nope"),
         ("/build/gh/only-one-part", "user/repo/ref"),
