@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from emulator.kube.cluster import Cluster
@@ -11,6 +12,17 @@ from emulator.kube.kinds import PODS
 from emulator.kube.objects import Object, dig, is_deleting, timestamp
 from emulator.kube.writes import modify
 
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A subresource as messages name it."""
+
+    plural: str
+    kind: str
+    group: str = ""
+
+
+BINDING = Part("pods/binding", "Binding")
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
@@ -18,9 +30,9 @@ def bind(cluster: Cluster, namespace: str, name: str, node: str) -> Object:
     """Put a pod on a node, once."""
     pod = cluster.existing(PODS, namespace, name)
     if is_deleting(pod):
-        raise conflict(PODS, name, f"pod {name} is being deleted, cannot be assigned to a host")
+        raise conflict(BINDING, name, f"pod {name} is being deleted, cannot be assigned to a host")
     if current := dig(pod, "spec", "nodeName"):
-        raise conflict(PODS, name, f'pod {name} is already assigned to node "{current}"')
+        raise conflict(BINDING, name, f'pod {name} is already assigned to node "{current}"')
     now = timestamp(cluster.now())
 
     def assign(new: Object) -> None:

@@ -126,10 +126,10 @@ class Store:
 
     def forget(self) -> None:
         """Forget all changes so far, as a compaction does."""
-        for log in self._logs.values():
+        for resource, log in self._logs.items():
+            if log:
+                self._forgotten[resource] = log[-1].version
             log.clear()
-        self._forgotten.clear()
-        self._begun = self.version
 
     def _next_version(self) -> int:
         self.version = max(self.version + 1, self._clock_us())

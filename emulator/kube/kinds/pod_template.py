@@ -1,4 +1,4 @@
-"""The spec of a pod, alone or as a job's template: its shape, its defaults and its rules."""
+"""The spec of a pod, alone or as a job's template: its defaults and its rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from emulator.kube.errors import Cause, duplicate, invalid, required, unsupporte
 from emulator.kube.names import ENVIRONMENT, LABEL, SUBDOMAIN
 from emulator.kube.objects import Object, all_containers
 from emulator.kube.quantities import WHAT_IT_IS, quantity
-from emulator.kube.shapes import PORT, QUANTITY, MapOf, Shape
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -22,38 +21,6 @@ FIELD_PATHS = (
     "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
     "status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs",
 )  # fmt: skip
-
-CONTAINER: Shape = {
-    "name": str,
-    "image": str,
-    "command": [str],
-    "args": [str],
-    "workingDir": str,
-    "imagePullPolicy": str,
-    "env": [{"name": str, "value": str, "valueFrom": {"fieldRef": {"fieldPath": str}}}],
-    "envFrom": [{"prefix": str}],
-    "ports": [{"name": str, "containerPort": int, "hostPort": int, "protocol": str}],
-    "resources": {"limits": MapOf(QUANTITY), "requests": MapOf(QUANTITY)},
-    "volumeMounts": [{"name": str, "mountPath": str, "subPath": str, "readOnly": bool}],
-    "readinessProbe": {"httpGet": {"port": PORT}, "tcpSocket": {"port": PORT}, "exec": {"command": [str]}},
-}
-SPEC: Shape = {
-    "containers": [CONTAINER],
-    "initContainers": [CONTAINER],
-    "volumes": [{"name": str}],
-    "nodeName": str,
-    "nodeSelector": MapOf(str),
-    "restartPolicy": str,
-    "dnsPolicy": str,
-    "schedulerName": str,
-    "serviceAccountName": str,
-    "serviceAccount": str,
-    "terminationGracePeriodSeconds": int,
-    "activeDeadlineSeconds": int,
-    "tolerations": [{"key": str, "operator": str, "value": str, "effect": str}],
-    "imagePullSecrets": [{"name": str}],
-    "securityContext": {},
-}
 
 
 def default_pod_spec(spec: Object) -> None:

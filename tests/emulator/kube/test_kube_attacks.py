@@ -96,9 +96,9 @@ def test_a_name_cannot_lead_a_log_request_elsewhere(server: ServerThread, core: 
     assert call(port_of(server), "GET", path)[0] == 400
 
 
-@pytest.mark.parametrize("path", ["", "/api/v1/secrets", "/api/v1/pods?watch=1", "/openapi/v3", "/apis"])
+@pytest.mark.parametrize("path", ["/api/v1/secrets", "/api/v1/pods?watch=1", "/logs", "/api/v1/nodes/n/proxy/x"])
 def test_a_weak_user_may_do_nothing(server: ServerThread, path: str) -> None:
-    code, status = call(port_of(server), "GET", path or "/", token="a-weak-token")
+    code, status = call(port_of(server), "GET", path, token="a-weak-token")
     assert (code, status["reason"]) == (403, "Forbidden")
 
 
