@@ -23,7 +23,7 @@ from emulator.kube.patching import patch
 from emulator.kube.pod_actions import bind_request, evict_request
 from emulator.kube.resource import Resource
 from emulator.kube.routes import Target, target_of
-from emulator.kube.streaming import send_log, send_watch
+from emulator.kube.streaming import Lines, send_log, send_watch
 from emulator.kube.users import User
 from emulator.kube.watching import Bell
 from emulator.kube.writes import create, decode, replace
@@ -44,6 +44,7 @@ class Server:
     cluster: Cluster
     tokens: Tokens
     bell: Bell = field(default_factory=Bell)
+    lines: Lines = field(default_factory=Lines)
     kubelets: aiohttp.ClientSession | None = None
     pods: aiohttp.ClientSession | None = None
 
@@ -161,7 +162,7 @@ class Server:
         options = reads.list_options(request.query)
         view = _view(request)
         if options.watch:
-            return await send_watch(request, self.cluster, self.bell, target, options, view)
+            return await send_watch(request, self.cluster, self.bell, target, options, view, self.lines)
         found, meta = reads.listing(self.cluster.store, target.resource, target.namespace, options)
         return json_response(tables.render_list(target.resource, found, meta, view, now=self.cluster.now()))
 
