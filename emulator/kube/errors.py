@@ -170,6 +170,14 @@ def unprocessable() -> ApiError:
     return ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {})
 
 
+def disruption_refused(budget: str, healthy: int, wanted: int) -> ApiError:
+    """An eviction that a disruption budget does not allow now."""
+    why = f"The disruption budget {budget} needs {wanted} healthy pods and has {healthy} currently"
+    details = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
+    message = "Cannot evict pod as it would violate the pod's disruption budget."
+    return ApiError(429, "TooManyRequests", message, details)
+
+
 def service_unavailable(message: str) -> ApiError:
     return ApiError(503, "ServiceUnavailable", message)
 

@@ -125,7 +125,8 @@ class Server:
             self.cluster.existing(target.resource, target.namespace, target.name)
             raise bad_request("Upgrade request required")
         if target.part in ("binding", "eviction"):
-            body = bodies.parse(target.part, await request.read(), request.content_type)
+            kind = {"binding": "Binding", "eviction": "Eviction"}[target.part]
+            body = bodies.parse(kind, await request.read(), request.content_type)
             action = bind_request if target.part == "binding" else evict_request
             return json_response(action(self.cluster, target.namespace, target.name, body), 201)
         handler = {"GET": self._get, "PUT": self._update, "PATCH": self._patch}[request.method]
@@ -197,14 +198,14 @@ class Server:
         return self._rendered(request, target.resource, obj, 201 if created else 200, warnings=options.warnings)
 
     async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
-        options = delete_options(bodies.parse_options(await request.read()), dict(request.query))
+        options = delete_options(bodies.parse_options(await request.read(), request.content_type), dict(request.query))
         obj, gone = delete(self.cluster, target.resource, target.namespace, target.name, options)
         if gone and not target.resource.answers_deleted_object:
             return json_response(_deleted(target.resource, obj))
         return self._rendered(request, target.resource, obj)
 
     async def _delete_collection(self, request: web.Request, target: Target) -> web.StreamResponse:
-        options = delete_options(bodies.parse_options(await request.read()), dict(request.query))
+        options = delete_options(bodies.parse_options(await request.read(), request.content_type), dict(request.query))
         chosen = reads.list_options(request.query)
         found, meta = reads.listing(self.cluster.store, target.resource, target.namespace, chosen)
         for obj in found:

@@ -11,11 +11,15 @@ SOURCE = Path(__file__).with_name("types.txt")
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """What a field holds: *name* itself (`form` is empty), a list of it (`[`) or a map from text to it (`{`)."""
+    """What a field holds: *name* itself (`form` is empty), a list of it (`[`) or a map from text to it (`{`).
+
+    `number` is where it is in protobuf; empty where it is not there.
+    """
 
     name: str
     form: str = ""
     or_null: bool = False
+    number: tuple[int, ...] = ()
 
 
 Fields = dict[str, Type]
@@ -32,14 +36,16 @@ def parse(lines: Iterable[str]) -> dict[str, Fields]:
             fields = types.setdefault(line.strip(), {})
             continue
         names, _, text = line.partition(":")
-        fields |= dict.fromkeys((name.strip() for name in names.split(",")), _type(text.strip()))
+        for each in names.split(","):
+            name, _, number = each.strip().partition("=")
+            fields[name] = _type(text.strip(), tuple(map(int, filter(None, number.split(".")))))
     return types
 
 
-def _type(text: str) -> Type:
+def _type(text: str, number: tuple[int, ...]) -> Type:
     text, or_null, _ = text.partition(" or null")
     form = text[0] if text[0] in "[{" else ""
-    return Type(text.strip("[]{}"), form, bool(or_null))
+    return Type(text.strip("[]{}"), form, bool(or_null), number)
 
 
 TYPES = parse(SOURCE.read_text().splitlines())

@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from kubernetes.client import models
 
 from emulator.kube.cluster import Cluster
@@ -14,7 +16,8 @@ from emulator.kube.errors import ApiError
 from emulator.kube.kinds import NAMESPACES, RESOURCES
 from emulator.kube.options import WriteOptions
 from emulator.kube.resource import Resource
-from emulator.kube.schema import TYPES
+from emulator.kube.schema import TYPES, protobuf
+from emulator.kube.schema.decoding import WrongForm
 from emulator.kube.store import Key, Store
 from emulator.kube.tables import View, render
 from emulator.kube.writes import create, decode, replace
@@ -129,3 +132,52 @@ def test_an_unknown_field_is_dropped_warned_of_or_refused() -> None:
 def test_a_value_of_another_type_is_refused(body: dict[str, Any]) -> None:
     with pytest.raises(ApiError, match="cannot be handled as a ConfigMap"):
         decoded({"metadata": {"name": "a"}} | body)
+
+
+def field(number: int, value: bytes | int) -> bytes:
+    """A field of a small protobuf message."""
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128]) + varint(number >> 7)
+
+
+def wrapped(kind: bytes, message: bytes) -> bytes:
+    return b"k8s\0" + field(1, field(1, b"v1") + field(2, kind)) + field(2, message)
+
+
+def test_protobuf_is_read_as_the_json_of_the_same_object() -> None:
+    meta = field(1, b"a") + field(11, field(1, b"app") + field(2, b"x"))
+    container = field(1, b"main") + field(2, b"i:1") + field(6, field(2, 0) + field(3, 8888)) + field(16, 0)
+    limits = field(8, field(1, field(1, b"cpu") + field(2, field(1, b"1"))))
+    volume = field(1, b"v") + field(2, field(6, field(1, b"s")))
+    spec = field(1, volume) + field(2, container + limits) + field(4, 0) + field(11, 0)
+    assert protobuf.read("Pod", wrapped(b"Pod", field(1, meta) + field(2, spec))) == {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "a", "labels": {"app": "x"}},
+        "spec": {
+            "containers": [
+                {
+                    "name": "main",
+                    "image": "i:1",
+                    "ports": [{"containerPort": 8888}],
+                    "resources": {"limits": {"cpu": "1"}},
+                },
+            ],
+            "volumes": [{"name": "v", "secret": {"secretName": "s"}}],
+            "terminationGracePeriodSeconds": 0,
+        },
+    }
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_more_than_a_wrong_form(raw: bytes) -> None:
+    for body in (raw, b"k8s\0" + raw, wrapped(b"Pod", raw[:100])):
+        try:
+            protobuf.read("Pod", body)
+        except WrongForm:
+            continue

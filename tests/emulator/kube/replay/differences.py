@@ -27,7 +27,6 @@ class Difference:
 NO_TOKENS = "pods get no token of their service account"
 DECODER = "the words of the decoder are not Go's"
 AT_ONCE = "controllers act within milliseconds"
-NO_PROTOBUF = "protobuf is not read"
 NEWER = "1.31 answers so, and 1.20 did not"
 RUNTIME = "a process is not started by runc"
 ONE_VERSION = "one version of each group is served"
@@ -44,7 +43,6 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(AT_ONCE, "crud-job", r"\.body(\.items\[0\])?\.(metadata\.resourceVersion|status\.startTime)"),
     Difference(AT_ONCE, "job-status", r"\.body\.status\.startTime"),
     Difference(AT_ONCE, "namespace-deletion", r"\.body\.(metadata\.resourceVersion|status\.conditions)"),
-    Difference(NO_PROTOBUF, "wrong-content-type", r"\.body\.message"),
     Difference(RUNTIME, "life-command-not-found", r".*\.message"),
     Difference(ONE_VERSION, "api-groups", r"\.body\.groups\..*"),
     Difference(ONE_VERSION, "api-groups", r"\.body\.versions\[1\]"),
