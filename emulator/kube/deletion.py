@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from emulator.kube.cluster import Cluster
-from emulator.kube.errors import bad_request, conflict, forbidden, invalid, invalid_options
+from emulator.kube.errors import bad_request, conflict, forbidden, invalid, invalid_options, unsupported
 from emulator.kube.kinds import NAMESPACES, PODS
 from emulator.kube.objects import Object, clone, dig, is_deleting, is_finished, metadata, name_of, timestamp, uid_of
 from emulator.kube.resource import Resource
@@ -40,7 +40,8 @@ def delete_options(body: Any, query: dict[str, str]) -> DeleteOptions:
         raise bad_request(f"{what}: {error}") from error
     propagation = given.get("propagationPolicy")
     if propagation not in (None, "Background", *FINALIZERS):
-        raise invalid_options("DeleteOptions", [invalid("propagationPolicy", propagation, "must be a known policy")])
+        known = ("Foreground", "Background", "Orphan", "nil")
+        raise invalid_options("DeleteOptions", [unsupported("propagationPolicy", propagation, known)])
     if "orphanDependents" in given:
         if propagation:
             why = "orphanDependents and deletionPropagation cannot be both set"

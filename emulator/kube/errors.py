@@ -48,12 +48,16 @@ def _shown(value: Any) -> str:
         listed = ", ".join(f'"{key}":"{item}"' for key, item in sorted(value.items()))
         return f"map[string]string{{{listed}}}" if value else "map[string]string(nil)"
     if isinstance(value, list):
-        return "[" + ",".join(f'"{item}"' for item in value) + "]"
+        return "[]string{" + ", ".join(f'"{item}"' for item in value) + "}"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def duplicate(field: str, value: Any) -> Cause:
     return Cause(field, "FieldValueDuplicate", f"Duplicate value: {_shown(value)}")
+
+
+def not_found_field(field: str, value: str) -> Cause:
+    return Cause(field, "FieldValueNotFound", f'Not found: "{value}"')
 
 
 def forbidden_field(field: str, why: str) -> Cause:

@@ -67,6 +67,9 @@ def bind_request(cluster: Cluster, namespace: str, name: str, body: Any) -> Obje
 
 def evict_request(cluster: Cluster, namespace: str, name: str, body: Any) -> Object:
     """Answer a POST to `pods/NAME/eviction`: a deletion that budgets may refuse."""
+    given = dig(body, "metadata", "name")
+    if given not in (None, "", name):
+        raise bad_request("name in URL does not match name in Eviction object")
     _ask_budgets(cluster, cluster.existing(PODS, namespace, name))
     options = dig(body, "deleteOptions")
     delete(cluster, PODS, namespace, name, delete_options(options, {}) if options else DeleteOptions())

@@ -41,6 +41,15 @@ def source_of(cluster: Cluster, namespace: str, name: str, query: Mapping[str, s
     return LogSource(url, parameters)
 
 
+def check_stream(cluster: Cluster, namespace: str, name: str, part: str, container: str) -> None:
+    """Raise what stands in the way of exec, attach or portforward to a pod."""
+    pod = cluster.existing(PODS, namespace, name)
+    if part != "portforward":
+        _container(pod, container)
+    if not dig(pod, "spec", "nodeName"):
+        raise bad_request(f"pod {name} does not have a host assigned")
+
+
 def kubelet_url(cluster: Cluster, node_name: str) -> str:
     """Return where the kubelet of a node listens."""
     node = cluster.store.get(Key(NODES.id, "", node_name))

@@ -21,6 +21,7 @@ from emulator.kube.objects import Object, dig, name_of, namespace_of, uid_of
 from emulator.kube.options import WriteOptions, write_options
 from emulator.kube.patching import patch
 from emulator.kube.pod_actions import bind_request, evict_request
+from emulator.kube.pod_logs import check_stream
 from emulator.kube.resource import Resource
 from emulator.kube.routes import Target, target_of
 from emulator.kube.streaming import Lines, send_log, send_watch
@@ -122,7 +123,7 @@ class Server:
             base = proxying.address(self.cluster, target)
             return await proxying.pass_on(request, session, base, proxying.rest_of(request.rel_url.raw_path))
         if target.part in ("attach", "exec", "portforward"):
-            self.cluster.existing(target.resource, target.namespace, target.name)
+            check_stream(self.cluster, target.namespace, target.name, target.part, request.query.get("container", ""))
             raise bad_request("Upgrade request required")
         if target.part in ("binding", "eviction"):
             kind = {"binding": "Binding", "eviction": "Eviction"}[target.part]

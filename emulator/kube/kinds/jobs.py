@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from emulator.kube.ages import age, span
-from emulator.kube.errors import Cause, forbidden_field, invalid, required, unsupported
+from emulator.kube.errors import Cause, invalid, required, unsupported
 from emulator.kube.kinds.pod_template import default_pod_spec, pod_spec_causes
 from emulator.kube.names import label_causes
 from emulator.kube.objects import Object, dig, labels_of, moment_of, name_of, uid_of
@@ -86,7 +86,7 @@ def _causes(spec: Object, own_labels: dict[str, str] | None) -> Iterator[Cause]:
 
 def validate_update(new: Object, old: Object) -> list[Cause]:
     changed = [name for name in IMMUTABLE if new["spec"].get(name) != old["spec"].get(name)]
-    return [forbidden_field(f"spec.{name}", "field is immutable") for name in changed]
+    return [invalid(f"spec.{name}", new["spec"].get(name), "field is immutable") for name in changed]
 
 
 def completions(job: Object, _now: datetime) -> str:

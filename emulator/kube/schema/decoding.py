@@ -7,7 +7,8 @@ import binascii
 from dataclasses import dataclass, field
 from typing import Any
 
-from emulator.kube.objects import Object, clone
+from emulator.kube.objects import Object, clone, moment_of
+from emulator.kube.quantities import WHAT_IT_IS, quantity
 from emulator.kube.schema import TYPES, Type
 
 # What Python may have for the plain types. A bool is an int for Python, not for JSON.
@@ -79,9 +80,20 @@ class Decoder:
         allowed = PLAIN[name]
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise WrongForm(f"{path}: expects {name}, but found {_shown(value)}")
-        if name == "bytes" and not _is_base64(str(value)):
-            raise WrongForm(f"{path}: illegal base64 data")
+        if problem := _problem(name, value):
+            raise WrongForm(f"{path}: {problem}")
         return value
+
+
+def _problem(name: str, value: Any) -> str:
+    """Say what is wrong with the text of a value whose type is right."""
+    if name == "bytes" and not _is_base64(str(value)):
+        return "illegal base64 data"
+    if name == "quantity" and quantity(value) is None:
+        return WHAT_IT_IS
+    if name == "time" and moment_of(value) is None:
+        return f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00"'
+    return ""
 
 
 def _is_base64(text: str) -> bool:
