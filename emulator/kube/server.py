@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 LARGEST_BODY_BYTES = 3 * 1024 * 1024
 HEALTH = ("/healthz", "/livez", "/readyz")
 HEALTH_CHECKS = ("ping", "log", "etcd")
-# What a quoted text of a header may hold only so.
-QUOTED = str.maketrans({'"': '\\"', "\\": "\\\\", "\n": " ", "\r": " "})
+# Clients take a header of some kilobytes, not more.
+MOST_WARNINGS, LONGEST_WARNING = 20, 200
 
 
 @dataclass(slots=True)
@@ -152,8 +152,8 @@ class Server:
         warnings: Sequence[str] = (),
     ) -> web.Response:
         answer = json_response(tables.render(resource, obj, _view(request), now=self.cluster.now()), code)
-        for text in warnings:
-            answer.headers.add("Warning", f'299 - "{text.translate(QUOTED)}"')
+        for text in warnings[:MOST_WARNINGS]:
+            answer.headers.add("Warning", f'299 - "{_quoted(text)}"')
         return answer
 
     async def _get(self, request: web.Request, target: Target) -> web.StreamResponse:
@@ -212,6 +212,12 @@ class Server:
         for obj in found:
             delete(self.cluster, target.resource, namespace_of(obj), name_of(obj), options)
         return json_response(reads.list_object(target.resource, found, meta))
+
+
+def _quoted(text: str) -> str:
+    """Write a stranger's text so that it can stand in quotes in a header: printable ASCII, quotes escaped."""
+    plain = text[:LONGEST_WARNING].encode("unicode_escape").decode("ascii")
+    return plain.replace('"', '\\"')
 
 
 def _write_options(request: web.Request, kind: str) -> WriteOptions:

@@ -22,6 +22,7 @@ PLAIN: dict[str, tuple[type, ...]] = {
     "port": (str, int),
     "bytes": (str,),
 }
+LONGEST_SHOWN = 100
 ZERO = {"string": "", "quantity": "0", "bytes": ""}
 META = ("kind", "apiVersion", "metadata.selfLink")
 # A list or map without items, which Go does not write.
@@ -107,4 +108,4 @@ def _is_base64(text: str) -> bool:
 def _shown(value: Any) -> str:
     if isinstance(value, (list, dict)):
         return "an array" if isinstance(value, list) else "an object"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return f'"{value[:LONGEST_SHOWN]}"' if isinstance(value, str) else str(value)
