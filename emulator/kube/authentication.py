@@ -1,4 +1,4 @@
-"""Who asks, and may they: Kubernetes' static token file, and one group that may do everything."""
+"""Who asks, and may they: Kubernetes' static token file, and roles."""
 
 from __future__ import annotations
 
@@ -9,26 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.kube.errors import ApiError, unauthorized
+from emulator.kube.rbac import Attributes, allowed
 from emulator.kube.routes import Target
+from emulator.kube.store import Store
+from emulator.kube.users import ANONYMOUS, MASTERS, User
 
-MASTERS = "system:masters"
 KUBELET = "kubelet"
-# What anybody may see (the role system:public-info-viewer).
-PUBLIC = ("/healthz", "/livez", "/readyz", "/version")
 
 
 class TokenFileError(Exception):
     """The token file is not one."""
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    name: str
-    uid: str = ""
-    groups: tuple[str, ...] = ()
-
-
-ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +74,19 @@ def read_tokens(path: Path) -> Tokens:
             raise TokenFileError(f"{path}: {error}") from error
 
 
-def authorize(user: User, path: str, *, verb: str, target: Target | None) -> None:
+def authorize(user: User, store: Store, path: str, *, verb: str, target: Target | None) -> None:
     """Raise the 403 for a user who may not do this."""
-    if MASTERS in user.groups or path.rstrip("/") in PUBLIC:
-        return
     if target is None:
-        raise ApiError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
+        if not allowed(store, user, Attributes(verb=verb, path=path))[0]:
+            raise ApiError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {verb} path "{path}"', {})
+        return
+    resource = target.resource
+    wanted = Attributes(verb, resource.group, resource.plural, target.part, target.namespace, target.name)
+    if not allowed(store, user, wanted)[0]:
+        raise _refusal(user, verb, target)
+
+
+def _refusal(user: User, verb: str, target: Target) -> ApiError:
     resource = target.resource
     named = f'"{target.name}" ' if target.name else ""
     plural = f"{resource.plural}/{target.part}" if target.part else resource.plural
@@ -99,4 +96,4 @@ def authorize(user: User, path: str, *, verb: str, target: Target | None) -> Non
         f'User "{user.name}" cannot {verb} resource "{plural}" in API group "{resource.group}"{where}'
     )
     details = {"name": target.name, "group": resource.group, "kind": resource.plural}
-    raise ApiError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
+    return ApiError(403, "Forbidden", message, {key: value for key, value in details.items() if value})

@@ -6,9 +6,11 @@ import json
 from typing import Any
 
 from emulator.kube.errors import ApiError, bad_request, server_error, unsupported_media_type
+from emulator.kube.schema import protobuf
+from emulator.kube.schema.decoding import WrongForm
 
 KNOWN = ("", "application/json", "application/octet-stream", "application/yaml")
-ACCEPTED = "application/json, application/yaml"
+ACCEPTED = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 UNKNOWN_FORMAT = f"the body of the request was in an unknown format - accepted media types include: {ACCEPTED}"
 # Deeper than any object of Kubernetes, shallower than what Python can walk.
 DEEPEST = 100
@@ -18,11 +20,8 @@ LARGEST_YAML_BYTES = 256 * 1024
 
 def parse(kind: str, raw: bytes, media_type: str) -> Any:
     """Read the body of a create or an update. JSON is JSON, whatever the client calls it."""
-    if "protobuf" in media_type:
-        raise unsupported_media_type(
-            f"{UNKNOWN_FORMAT}; this server does not read {media_type} "
-            "(kubectl 1.32 and later create some objects so; `kubectl create -f` and `apply -f` send JSON)"
-        )
+    if media_type == protobuf.MEDIA_TYPE:
+        return _protobuf(kind, raw)
     what = f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind"
     if "yaml" in media_type:
         return _yaml(raw, what)
@@ -46,14 +45,24 @@ def parse_patch(raw: bytes, media_type: str) -> Any:
         raise server_error("Invalid JSON Patch") from error
 
 
-def parse_options(raw: bytes) -> Any:
+def parse_options(raw: bytes, media_type: str) -> Any:
     """Read the body of a DELETE, which may be empty."""
     if not raw.strip():
         return {}
+    if media_type == protobuf.MEDIA_TYPE:
+        return _protobuf("DeleteOptions", raw)
     try:
         return _json(raw) or {}
     except ValueError as error:
         raise server_error(f"couldn't get version/kind; json parse error: {error}") from error
+
+
+def _protobuf(kind: str, raw: bytes) -> Any:
+    try:
+        return protobuf.read(kind, raw)
+    except WrongForm as error:
+        what = f"the object provided is unrecognized (must be of type {kind})"
+        raise bad_request(f"{what}: {error}") from error
 
 
 def _json(raw: bytes) -> Any:

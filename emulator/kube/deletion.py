@@ -7,22 +7,15 @@ from datetime import timedelta
 from typing import Any
 
 from emulator.kube.cluster import Cluster
-from emulator.kube.errors import bad_request, conflict, forbidden, invalid, invalid_options
+from emulator.kube.errors import bad_request, conflict, forbidden, invalid, invalid_options, unsupported
 from emulator.kube.kinds import NAMESPACES, PODS
 from emulator.kube.objects import Object, clone, dig, is_deleting, is_finished, metadata, name_of, timestamp, uid_of
 from emulator.kube.resource import Resource
-from emulator.kube.shapes import check
+from emulator.kube.schema.decoding import Decoder, WrongForm
 from emulator.kube.store import Key
 
 FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
 PROTECTED_NAMESPACES = ("default", "kube-system")
-SHAPE = {
-    "gracePeriodSeconds": int,
-    "propagationPolicy": str,
-    "orphanDependents": bool,
-    "preconditions": {"uid": str, "resourceVersion": str},
-    "dryRun": [str],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +33,15 @@ def delete_options(body: Any, query: dict[str, str]) -> DeleteOptions:
     """Read options from the body (a DeleteOptions object) or, where it has none, from the query."""
     if not isinstance(body, dict):
         raise bad_request("the body is no DeleteOptions object")
-    body = {key: value for key, value in body.items() if value is not None}
-    check("DeleteOptions", "v1", body, SHAPE)
-    given = _from_query(query) | body
+    try:
+        given = _from_query(query) | Decoder().struct("DeleteOptions", body)
+    except WrongForm as error:
+        what = 'DeleteOptions in version "v1" cannot be handled as a DeleteOptions'
+        raise bad_request(f"{what}: {error}") from error
     propagation = given.get("propagationPolicy")
     if propagation not in (None, "Background", *FINALIZERS):
-        raise invalid_options("DeleteOptions", [invalid("propagationPolicy", propagation, "must be a known policy")])
+        known = ("Foreground", "Background", "Orphan", "nil")
+        raise invalid_options("DeleteOptions", [unsupported("propagationPolicy", propagation, known)])
     if "orphanDependents" in given:
         if propagation:
             why = "orphanDependents and deletionPropagation cannot be both set"
@@ -155,14 +151,10 @@ def _terminate(cluster: Cluster, key: Key, old: Object, options: DeleteOptions) 
     return new if options.dry_run else cluster.store.put(key, new)
 
 
-def remove_when_released(cluster: Cluster, key: Key) -> None:
-    """Remove an object that is being deleted when nothing holds it any more."""
-    obj = cluster.store.get(key)
-    if obj is None or not is_deleting(obj) or metadata(obj).get("finalizers"):
-        return
-    if key.resource == NAMESPACES.id:
-        released = not dig(obj, "spec", "finalizers")
-    else:
-        released = metadata(obj).get("deletionGracePeriodSeconds", 0) == 0
-    if released:
-        cluster.store.delete(key)
+def is_released(resource: Resource, obj: Object) -> bool:
+    """Tell whether an object that is being deleted is held by nothing any more."""
+    if not is_deleting(obj) or metadata(obj).get("finalizers"):
+        return False
+    if resource is NAMESPACES:
+        return not dig(obj, "spec", "finalizers")
+    return bool(metadata(obj).get("deletionGracePeriodSeconds", 0) == 0)

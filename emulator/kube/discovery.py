@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from emulator.kube import openapi
 from emulator.kube.kinds import group_versions
 from emulator.kube.objects import Object
 from emulator.kube.resource import Resource
@@ -23,12 +24,18 @@ VERSION: Object = {
 }
 
 
+INFO: Object = {"title": "Kubernetes", "version": VERSION["gitVersion"]}
+
+
 def document(path: str) -> Object | None:
     """Return the document at a path, or None where there is none."""
     path = path.rstrip("/")
     fixed = {"": {"paths": paths()}, "/version": VERSION, "/api": _api_versions(), "/apis": _groups()}
     if path in fixed:
         return fixed[path]
+    if path == "/openapi/v2":
+        served = [(_root(version), resource) for version, listed in group_versions().items() for resource in listed]
+        return openapi.version_2(INFO, served)
     if path == "/openapi/v3":
         return {"paths": {p.lstrip("/"): {"serverRelativeURL": f"/openapi/v3{p}?hash=1"} for p in _grouppaths()}}
     for group_version, resources in group_versions().items():
@@ -36,7 +43,7 @@ def document(path: str) -> Object | None:
         if path == root:
             return _resource_list(group_version, resources)
         if path == f"/openapi/v3{root}":
-            return _openapi(root, resources)
+            return openapi.version_3(INFO, root, resources)
         if path == f"/apis/{group_version.partition('/')[0]}" and "/" in group_version:
             return {"kind": "APIGroup", "apiVersion": "v1"} | _group(group_version)
     return None
@@ -52,7 +59,7 @@ def _grouppaths() -> list[str]:
 
 def paths() -> list[str]:
     """Return the addresses that a lost client is told."""
-    return ["/api", "/apis", *_grouppaths(), "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]
+    return ["/api", "/apis", *_grouppaths(), "/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"]
 
 
 def _api_versions() -> Object:
@@ -72,7 +79,9 @@ def _group(group_version: str) -> Object:
 
 def _resource_list(group_version: str, resources: Iterable[Resource]) -> Object:
     listed = [entry for resource in resources for entry in _entries(resource)]
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": listed}
+    # The list of the core group says nothing of its own version, as it was before there was one.
+    own = {} if group_version == "v1" else {"apiVersion": "v1"}
+    return {"kind": "APIResourceList"} | own | {"groupVersion": group_version, "resources": listed}
 
 
 def _entries(resource: Resource) -> Iterable[Object]:
@@ -95,16 +104,3 @@ def _entries(resource: Resource) -> Iterable[Object]:
             "kind": part.kind or resource.kind,
             "verbs": list(part.verbs),
         } | ({"group": part.group, "version": part.version} if part.group else {})
-
-
-def _openapi(root: str, resources: Iterable[Resource]) -> Object:
-    # kubectl looks for one thing only: does PATCH of a kind know `fieldValidation`? No schemas: it validates nothing.
-    paths = {}
-    for resource in resources:
-        place = f"{root}/namespaces/{{namespace}}" if resource.namespaced else root
-        kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
-        parameters = [{"name": name, "in": "query"} for name in ("fieldManager", "fieldValidation", "dryRun", "force")]
-        operation = {"parameters": parameters, "x-kubernetes-group-version-kind": kind, "responses": {}}
-        paths[f"{place}/{resource.plural}/{{name}}"] = {"patch": operation}
-    info = {"title": "Kubernetes", "version": VERSION["gitVersion"]}
-    return {"openapi": "3.0.0", "info": info, "paths": paths, "components": {}}

@@ -37,12 +37,27 @@ def required(field: str, hint: str = "") -> Cause:
 
 
 def invalid(field: str, value: Any, why: str) -> Cause:
-    shown = f'"{value}"' if isinstance(value, str) else str(value)
-    return Cause(field, "FieldValueInvalid", f"Invalid value: {shown}: {why}")
+    return Cause(field, "FieldValueInvalid", f"Invalid value: {_shown(value)}: {why}")
 
 
-def duplicate(field: str, value: str) -> Cause:
-    return Cause(field, "FieldValueDuplicate", f'Duplicate value: "{value}"')
+def _shown(value: Any) -> str:
+    """Write a value as Go does."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        listed = ", ".join(f'"{key}":"{item}"' for key, item in sorted(value.items()))
+        return f"map[string]string{{{listed}}}" if value else "map[string]string(nil)"
+    if isinstance(value, list):
+        return "[]string{" + ", ".join(f'"{item}"' for item in value) + "}"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def duplicate(field: str, value: Any) -> Cause:
+    return Cause(field, "FieldValueDuplicate", f"Duplicate value: {_shown(value)}")
+
+
+def not_found_field(field: str, value: str) -> Cause:
+    return Cause(field, "FieldValueNotFound", f'Not found: "{value}"')
 
 
 def forbidden_field(field: str, why: str) -> Cause:
@@ -142,8 +157,33 @@ def unsupported_media_type(message: str, details: Status | None = None) -> ApiEr
     return ApiError(415, "UnsupportedMediaType", message, details)
 
 
+class Undecodable(ApiError):
+    """A body that is no object of its kind: a 400, or within a patch what the patch is blamed for."""
+
+    def __init__(self, what: str, detail: str = "") -> None:
+        self.detail = detail or what
+        super().__init__(400, "BadRequest", f"{what}: {detail}" if detail else what)
+
+
+def invalid_patch(patched: str, why: str) -> ApiError:
+    """A patch whose result is no object."""
+    return _invalid("", "", [invalid("patch", patched, why)], {})
+
+
 def unprocessable() -> ApiError:
     return ApiError(422, "Invalid", "the server rejected our request due to an error in our request", {})
+
+
+def disruption_refused(budget: str, healthy: int, wanted: int) -> ApiError:
+    """An eviction that a disruption budget does not allow now."""
+    why = f"The disruption budget {budget} needs {wanted} healthy pods and has {healthy} currently"
+    details = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
+    message = "Cannot evict pod as it would violate the pod's disruption budget."
+    return ApiError(429, "TooManyRequests", message, details)
+
+
+def service_unavailable(message: str) -> ApiError:
+    return ApiError(503, "ServiceUnavailable", message)
 
 
 def server_error(message: str) -> ApiError:
@@ -166,12 +206,18 @@ def invalid_options(kind: str, causes: Sequence[Cause]) -> ApiError:
     return _invalid(f"{kind}.meta.k8s.io", "", causes, {"group": "meta.k8s.io", "kind": kind})
 
 
+def invalid_review(group: str, cause: Cause) -> ApiError:
+    """A question about rights that asks for nothing, or for too much."""
+    return _invalid(f".{group}", "", [cause], {"group": group})
+
+
 def invalid_log_options(pod: str, causes: Sequence[Cause]) -> ApiError:
     return _invalid("PodLogOptions", pod, causes, {"name": pod, "kind": "PodLogOptions"})
 
 
 def _invalid(kind: str, name: str, causes: Sequence[Cause], details: Status) -> ApiError:
-    texts = [f"{cause.field}: {cause.message}" for cause in causes]
+    # What is said twice is said once in the sentence, and twice in the list.
+    texts = [*dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes)]
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     listed = [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]
     return ApiError(422, "Invalid", f'{kind} "{name}" is invalid: {text}', details | {"causes": listed})

@@ -14,13 +14,23 @@ STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def metadata_causes(resource: Resource, obj: Object) -> Iterator[Cause]:
-    """Yield what is wrong with the metadata of an object."""
-    meta = metadata(obj)
-    name = meta.get("name", "")
+    """Yield what is wrong with the metadata of a new object."""
+    name = metadata(obj).get("name", "")
     if not name:
         yield required("metadata.name", "name or generateName is required")
     else:
         yield from (invalid("metadata.name", name, text) for text in NAME_RULES[resource.name_rule].problems(name))
+    yield from _free_metadata_causes(obj)
+
+
+def changed_metadata_causes(new: Object, old: Object) -> Iterator[Cause]:
+    """Yield what is wrong with the metadata of a change."""
+    yield from _free_metadata_causes(new)
+    yield from added_finalizer_causes(new, old)
+
+
+def _free_metadata_causes(obj: Object) -> Iterator[Cause]:
+    meta = metadata(obj)
     yield from label_causes(meta.get("labels") or {}, "metadata.labels")
     yield from annotation_causes(meta.get("annotations") or {}, "metadata.annotations")
     yield from _owner_causes(meta.get("ownerReferences") or [])

@@ -90,7 +90,9 @@ TOO_MANY_PARTS = (
     f"validation is '{QUALIFIED_PATTERN}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 )
 
-NAME_RULES = {"subdomain": SUBDOMAIN, "label": LABEL, "service": SERVICE}
+PATH_SEGMENT = _rule("[^/%]+", 10_000, "must be a valid path segment name", "my-name")
+
+NAME_RULES = {"subdomain": SUBDOMAIN, "label": LABEL, "service": SERVICE, "path": PATH_SEGMENT}
 
 
 def key_problems(key: str) -> list[str]:

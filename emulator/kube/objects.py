@@ -19,15 +19,6 @@ def clone(value: Any) -> Any:
     return value
 
 
-def without_nulls(value: Any) -> Any:
-    """Return a deep copy in which what is null is absent, as it is after Go's decoder."""
-    if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value
-
-
 def dig(value: Any, *path: str) -> Any:
     """Return what lies under *path*, or None where the path ends early."""
     for step in path:

@@ -184,7 +184,9 @@ def _merge_lists(kind: str, old: list[Any], new: list[Any], *, merge_key: str, o
     merged = {item.get(merge_key): item for item in old if item.get(merge_key) not in dropped}
     for item in plain:
         if merge_key not in item:
-            raise server_error(f"map: {item} does not contain declared merge key: {merge_key}")
+            # As Go prints a map.
+            shown = " ".join(f"{key}:{value}" for key, value in sorted(item.items()))
+            raise server_error(f"map: map[{shown}] does not contain declared merge key: {merge_key}")
         merged[item[merge_key]] = _strategic(kind, merged.get(item[merge_key]), item)
     asked = [item.get(merge_key) if isinstance(item, dict) else item for item in order or plain]
     return [merged[key] for key in _in_order(list(merged), asked, [item.get(merge_key) for item in old])]

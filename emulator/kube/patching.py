@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from emulator.kube.cluster import Cluster
 from emulator.kube.errors import (
+    Undecodable,
     bad_request,
     forbidden_field,
     invalid_options,
+    invalid_patch,
     not_found,
     required,
     unsupported_media_type,
 )
-from emulator.kube.objects import Object
-from emulator.kube.patches import PATCH_TYPES, strategic_patch
+from emulator.kube.managed_fields import Manager, applied
+from emulator.kube.objects import Object, timestamp
+from emulator.kube.options import WriteOptions
+from emulator.kube.patches import PATCH_TYPES
 from emulator.kube.resource import Resource
 from emulator.kube.store import Key
-from emulator.kube.writes import create, replace
+from emulator.kube.writes import create, decode, replace
 
 APPLY = "application/apply-patch+yaml"
 
@@ -28,15 +33,15 @@ def patch(
     namespace: str,
     name: str,
     body: Any,
+    options: WriteOptions,
     *,
     media_type: str,
     query: dict[str, str],
     part: str = "",
-    dry_run: bool = False,
 ) -> tuple[Object, bool]:
     """Patch an object and return it; also tell whether it was created, which apply may do."""
     if media_type == APPLY:
-        return _apply(cluster, resource, namespace, name, body, query=query, part=part, dry_run=dry_run)
+        return _apply(cluster, resource, namespace, name, body, options, query=query, part=part)
     if media_type not in PATCH_TYPES:
         raise unsupported_media_type("415: Unsupported Media Type", {})
     if "force" in query:
@@ -44,7 +49,12 @@ def patch(
         raise invalid_options("PatchOptions", [cause])
     old = cluster.existing(resource, namespace, name)
     new = PATCH_TYPES[media_type](old, body)
-    return replace(cluster, resource, namespace, name, new, part=part, dry_run=dry_run)
+    try:
+        return replace(cluster, resource, namespace, name, new, options, part=part)
+    except Undecodable as error:
+        if error.detail.startswith("strict decoding error"):
+            raise
+        raise invalid_patch(json.dumps(new), error.detail) from error
 
 
 def _apply(
@@ -53,24 +63,28 @@ def _apply(
     namespace: str,
     name: str,
     body: Any,
+    options: WriteOptions,
     *,
     query: dict[str, str],
     part: str,
-    dry_run: bool,
 ) -> tuple[Object, bool]:
-    # Owners of fields are not recorded: an apply adds and changes, it neither conflicts nor removes.
     if not query.get("fieldManager"):
         raise invalid_options("PatchOptions", [required("fieldManager", "is required for apply patch")])
     given = body.get("apiVersion", "") if isinstance(body, dict) else ""
     if given != resource.api_version:
         versions = f"Specified patch version: {given}, expected: {resource.api_version}"
         raise bad_request(f"Incorrect version specified in apply patch. {versions}")
+    config = decode(resource, body, options)
+    if config["metadata"].get("name", name) != name:
+        given = config["metadata"]["name"]
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    config["metadata"].pop("creationTimestamp", None)
+    manager = Manager(options.field_manager, "Apply", timestamp(cluster.now()))
     old = cluster.store.get(Key(resource.id, namespace, name))
-    if old is not None:
-        merged = strategic_patch(old, body)
-        return replace(cluster, resource, namespace, name, merged, part=part, dry_run=dry_run)
-    if part:
+    if old is None and part:
         raise not_found(resource, name)
-    meta = body.get("metadata") if isinstance(body.get("metadata"), dict) else {}
-    named = body | {"metadata": {**meta, "name": name}}
-    return create(cluster, resource, namespace, named, dry_run=dry_run), True
+    new = applied(old, config, manager, force=options.force)
+    if old is not None:
+        return replace(cluster, resource, namespace, name, new, options, part=part, applying=True)
+    new["metadata"]["name"] = name
+    return create(cluster, resource, namespace, new, options, applying=True), True

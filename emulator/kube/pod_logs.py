@@ -37,13 +37,28 @@ def source_of(cluster: Cluster, namespace: str, name: str, query: Mapping[str, s
     if not node_name:
         return None
     _check_started(pod, container, previous="previous" in parameters)
+    url = f"{kubelet_url(cluster, node_name)}/containerLogs/{namespace}/{name}/{container}"
+    return LogSource(url, parameters)
+
+
+def check_stream(cluster: Cluster, namespace: str, name: str, part: str, container: str) -> None:
+    """Raise what stands in the way of exec, attach or portforward to a pod."""
+    pod = cluster.existing(PODS, namespace, name)
+    if part != "portforward":
+        _container(pod, container)
+    if not dig(pod, "spec", "nodeName"):
+        raise bad_request(f"pod {name} does not have a host assigned")
+
+
+def kubelet_url(cluster: Cluster, node_name: str) -> str:
+    """Return where the kubelet of a node listens."""
     node = cluster.store.get(Key(NODES.id, "", node_name))
     host = node and (address(node, "InternalIP") or address(node, "Hostname"))
     port = node and dig(node, "status", "daemonEndpoints", "kubeletEndpoint", "Port")
     if not host or not port:
         raise internal_error(f'no kubelet is known for node "{node_name}"')
     host = f"[{host}]" if ":" in host else host
-    return LogSource(f"http://{host}:{port}/containerLogs/{namespace}/{name}/{container}", parameters)
+    return f"http://{host}:{port}"
 
 
 def _parameters(pod: str, query: Mapping[str, str]) -> dict[str, str]:

@@ -18,6 +18,8 @@ from emulator.kube import certificate
 from emulator.kube.authentication import Tokens
 from emulator.kube.cluster import Cluster
 from emulator.kube.controllers import Controller, Loop
+from emulator.kube.controllers.claims import Claims, create_local_class
+from emulator.kube.controllers.endpoints import Endpoints
 from emulator.kube.controllers.events import ForgetEvents
 from emulator.kube.controllers.garbage import Garbage
 from emulator.kube.controllers.jobs import Jobs
@@ -66,6 +68,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
     cluster = Cluster(store)
     try:
         create_first_namespaces(cluster)
+        create_local_class(cluster)
         loop = Loop(cluster, controllers(cluster, job_backoff=settings.job_backoff))
         async with _tasks(writer.run(), loop.run()), _sites(settings, cluster) as ports:
             yield Running(*ports, cluster)
@@ -97,6 +100,8 @@ def controllers(cluster: Cluster, *, job_backoff: timedelta) -> tuple[Controller
         Jobs(cluster, job_backoff),
         Scheduler(cluster),
         Nodes(cluster),
+        Endpoints(cluster),
+        Claims(cluster),
         ForgetEvents(cluster),
     )
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from emulator.kube.errors import Cause
 from emulator.kube.objects import Object
-from emulator.kube.shapes import Shape
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -49,11 +48,16 @@ def selectable(*names: str) -> dict[str, Field]:
     return {name: Field(tuple(name.split("."))) for name in names}
 
 
+PROXY_VERBS = ("create", "delete", "get", "patch", "update")
 STATUS = Subresource("status", ("get", "patch", "update"))
 
 
 def nothing(obj: Object) -> None:
     """Change nothing."""
+
+
+def nothing_to_allocate(store: Any, obj: Object) -> None:
+    """Give out nothing."""
 
 
 def no_causes(obj: Object) -> Sequence[Cause]:
@@ -71,8 +75,9 @@ class Resource:
     """One kind of object, and all that is particular to it.
 
     `begin` makes a body into a new object (what a client may not set), `default` fills in what it left out (on every
-    write), both in place. `shape` is what the decoder insists on; unknown fields pass. `selectable` holds the fields
-    of field selectors beside name and namespace.
+    write), both in place; `allocate` gives it what only one object may have (ports), when it is otherwise right.
+    `selectable` holds the fields of field selectors beside name and namespace. The kind is the name of its type in
+    `schema/`. `registry_path` is where a real server keeps such objects, which some messages tell.
     """
 
     kind: str
@@ -86,13 +91,15 @@ class Resource:
     verbs: tuple[str, ...] = VERBS
     subresources: tuple[Subresource, ...] = ()
     selectable: dict[str, Field] = field(default_factory=dict)
-    shape: Shape = None
     begin: Callable[[Object], None] = nothing
     default: Callable[[Object], None] = nothing
     validate: Callable[[Object], Sequence[Cause]] = no_causes
     validate_update: Callable[[Object, Object], Sequence[Cause]] = no_update_causes
+    allocate: Callable[[Any, Object], None] = nothing_to_allocate
     name_rule: str = "subdomain"
+    kept_at: str = ""
     created_by_put: bool = False
+    stored: bool = True
     answers_deleted_object: bool = False
     propagation: str = "Background"
 
@@ -104,6 +111,10 @@ class Resource:
     def id(self) -> str:
         """The name of the resource in the store: `pods`, `jobs.batch`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def registry_path(self) -> str:
+        return self.kept_at or self.plural
 
     @property
     def has_status(self) -> bool:

@@ -33,6 +33,8 @@ class Target:
     def verb(self, method: str) -> str | None:
         """Return the verb for a method, or None where this target does not have it."""
         verb = VERBS.get((method, bool(self.name)))
+        if self.part == "proxy" and method == "PUT":
+            verb = "update"
         if self.part:
             parts = {part.name: part.verbs for part in self.resource.subresources}
             return verb if verb in parts[self.part] else None
@@ -69,6 +71,8 @@ def _within(group: str, version: str, steps: list[str]) -> Target | None:
 
 
 def _target(resource: Resource | None, namespace: str, steps: list[str]) -> Target | None:
+    # What follows a proxy is the path of somebody else.
+    steps = steps[:2] if steps[1:2] == ["proxy"] else steps
     if resource is None or len(steps) > 2 or not all(steps):
         return None
     name, part = [*steps, "", ""][:2]

@@ -5,61 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
+from emulator.kube import label_selectors
 from emulator.kube.errors import bad_request
 from emulator.kube.objects import Object, dig, labels_of
 from emulator.kube.resource import Resource, selectable
 
 Predicate = Callable[[Object], bool]
 
-# A comma inside parentheses belongs to a set.
-REQUIREMENT = re.compile(r"(?:[^,(]|\([^)]*\)?)+")
-NAME = r"[A-Za-z0-9](?:[-A-Za-z0-9_./]*[A-Za-z0-9])?"
-IN_SET = re.compile(rf"^({NAME})\s+(in|notin)\s+\(([^()]*)\)$")
-COMPARED = re.compile(rf"^({NAME})\s*(==|=|!=|>|<)\s*([-A-Za-z0-9_.]*)$")
-EXISTS = re.compile(rf"^(!?)\s*({NAME})$")
 EVERYWHERE = selectable("metadata.name", "metadata.namespace")
-
-
-def parse_labels(text: str) -> Callable[[Mapping[str, str]], bool]:
-    """Return the predicate over labels that a label selector means."""
-    tests = [_requirement(part.strip()) for part in REQUIREMENT.findall(text)]
-    return lambda labels: all(test(labels) for test in tests)
-
-
-def _requirement(text: str) -> Callable[[Mapping[str, str]], bool]:
-    if match := IN_SET.match(text):
-        key, operator, listed = match.groups()
-        values = {value.strip() for value in listed.split(",")}
-        if operator == "in":
-            return lambda labels: labels.get(key) in values
-        return lambda labels: labels.get(key) not in values
-    if match := COMPARED.match(text):
-        return _comparison(*match.groups())
-    if match := EXISTS.match(text):
-        absent, key = match.groups()
-        return lambda labels: (key in labels) != bool(absent)
-    raise bad_request(f"unable to parse requirement: {text!r} is no requirement of a label selector")
-
-
-def _comparison(key: str, operator: str, value: str) -> Callable[[Mapping[str, str]], bool]:
-    if operator == "!=":
-        return lambda labels: labels.get(key) != value
-    if operator in ("=", "=="):
-        return lambda labels: labels.get(key) == value
-    bound = _integer(value)
-    if bound is None:
-        raise bad_request(f"values[0][{key}]: Invalid value: {value!r}: for 'Gt', 'Lt' operators, an integer is needed")
-    above = operator == ">"
-
-    def compare(labels: Mapping[str, str]) -> bool:
-        number = _integer(labels.get(key, ""))
-        return number is not None and (number > bound if above else number < bound)
-
-    return compare
-
-
-def _integer(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"-?\d{1,18}", text) else None
 
 
 def parse_fields(resource: Resource, text: str) -> Predicate:
@@ -90,12 +43,28 @@ def _as_text(value: object, default: str) -> str:
 
 def parse(resource: Resource, *, label_selector: str = "", field_selector: str = "") -> Predicate:
     """Return the predicate that both selectors of a list or watch mean together."""
-    labels = parse_labels(label_selector)
+    labels = label_selectors.parse(label_selector)
     fields = parse_fields(resource, field_selector)
     return lambda obj: labels(labels_of(obj)) and fields(obj)
 
 
 def selects(selector: Object, labels: Mapping[str, str]) -> bool:
-    """Tell whether a LabelSelector object (matchLabels only) selects these labels."""
-    wanted = selector.get("matchLabels") or {}
-    return bool(wanted) and all(labels.get(key) == value for key, value in wanted.items())
+    """Tell whether a LabelSelector object selects these labels; an empty one selects nothing."""
+    wanted, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
+    if not wanted and not expressions:
+        return False
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _expression_fits(each, labels) for each in expressions
+    )
+
+
+def _expression_fits(expression: Object, labels: Mapping[str, str]) -> bool:
+    key, values = expression.get("key"), expression.get("values") or []
+    match expression.get("operator"):
+        case "In":
+            return labels.get(str(key)) in values
+        case "NotIn":
+            return labels.get(str(key)) not in values
+        case "Exists":
+            return key in labels
+    return key not in labels

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp import web
 
-from emulator.kube import bodies, discovery, reads, tables
+from emulator.kube import bodies, discovery, proxying, reads, reviews, tables
 from emulator.kube.authentication import Tokens, authorize
 from emulator.kube.cluster import Cluster
 from emulator.kube.deletion import delete, delete_options
-from emulator.kube.errors import ApiError, internal_error, method_not_allowed, no_such_resource
-from emulator.kube.objects import Object, name_of, namespace_of, uid_of
-from emulator.kube.options import dry_run
+from emulator.kube.errors import ApiError, bad_request, internal_error, method_not_allowed, no_such_resource
+from emulator.kube.kinds import NODES
+from emulator.kube.kinds.reviews import BINDINGS
+from emulator.kube.objects import Object, dig, name_of, namespace_of, uid_of
+from emulator.kube.options import WriteOptions, write_options
 from emulator.kube.patching import patch
 from emulator.kube.pod_actions import bind_request, evict_request
+from emulator.kube.pod_logs import check_stream
 from emulator.kube.resource import Resource
 from emulator.kube.routes import Target, target_of
-from emulator.kube.streaming import send_log, send_watch
+from emulator.kube.streaming import Lines, send_log, send_watch
+from emulator.kube.users import User
 from emulator.kube.watching import Bell
-from emulator.kube.writes import create, replace
+from emulator.kube.writes import create, decode, replace
 
 log = logging.getLogger(__name__)
 
 LARGEST_BODY_BYTES = 3 * 1024 * 1024
 HEALTH = ("/healthz", "/livez", "/readyz")
 HEALTH_CHECKS = ("ping", "log", "etcd")
+# Clients take a header of some kilobytes, not more.
+MOST_WARNINGS, LONGEST_WARNING = 20, 200
 
 
 @dataclass(slots=True)
@@ -39,7 +45,9 @@ class Server:
     cluster: Cluster
     tokens: Tokens
     bell: Bell = field(default_factory=Bell)
+    lines: Lines = field(default_factory=Lines)
     kubelets: aiohttp.ClientSession | None = None
+    pods: aiohttp.ClientSession | None = None
 
     def __post_init__(self) -> None:
         self.cluster.store.listen(self.bell.ring)
@@ -48,15 +56,18 @@ class Server:
         """Return the web application."""
         app = web.Application(client_max_size=LARGEST_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self.answer)
-        app.cleanup_ctx.append(self._kubelet_session)
+        app.cleanup_ctx.append(self._sessions)
         return app
 
-    async def _kubelet_session(self, _app: web.Application) -> AsyncIterator[None]:
+    async def _sessions(self, _app: web.Application) -> AsyncIterator[None]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
         headers = {"Authorization": f"Bearer {self.tokens.for_kubelets}"}
         connector = aiohttp.TCPConnector(limit=0)
-        async with aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector) as session:
-            self.kubelets = session
+        # Pods are strangers: they get a session of their own, without any token.
+        async with (
+            aiohttp.ClientSession(timeout=timeout, headers=headers, connector=connector) as self.kubelets,
+            aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as self.pods,
+        ):
             yield
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -82,11 +93,13 @@ class Server:
         watching = target is not None and not target.name and reads.truth(request.query.get("watch"))
         verb = (target and target.verb(request.method)) or request.method.lower()
         user = self.tokens.user(request.headers.get("Authorization", ""))
-        authorize(user, path, verb="watch" if watching else verb, target=target)
+        authorize(user, self.cluster.store, path, verb="watch" if watching else verb, target=target)
         if target is None:
             return _document(request, path)
         if target.verb(request.method) is None:
             raise method_not_allowed()
+        if not target.resource.stored:
+            return await self._review(request, target, user)
         if target.part:
             return await self._part(request, target)
         handler = {
@@ -104,15 +117,44 @@ class Server:
         if target.part == "log":
             assert self.kubelets is not None
             return await send_log(request, self.cluster, self.kubelets, target)
+        if target.part == "proxy":
+            session = self.kubelets if target.resource is NODES else self.pods
+            assert session is not None
+            base = proxying.address(self.cluster, target)
+            return await proxying.pass_on(request, session, base, proxying.rest_of(request.rel_url.raw_path))
+        if target.part in ("attach", "exec", "portforward"):
+            check_stream(self.cluster, target.namespace, target.name, target.part, request.query.get("container", ""))
+            raise bad_request("Upgrade request required")
         if target.part in ("binding", "eviction"):
-            body = bodies.parse(target.part, await request.read(), request.content_type)
+            kind = {"binding": "Binding", "eviction": "Eviction"}[target.part]
+            body = bodies.parse(kind, await request.read(), request.content_type)
             action = bind_request if target.part == "binding" else evict_request
             return json_response(action(self.cluster, target.namespace, target.name, body), 201)
         handler = {"GET": self._get, "PUT": self._update, "PATCH": self._patch}[request.method]
         return await handler(request, target)
 
-    def _rendered(self, request: web.Request, resource: Resource, obj: Object, code: int = 200) -> web.Response:
-        return json_response(tables.render(resource, obj, _view(request), now=self.cluster.now()), code)
+    async def _review(self, request: web.Request, target: Target, user: User) -> web.StreamResponse:
+        body = bodies.parse(target.resource.kind, await request.read(), request.content_type)
+        if target.resource is BINDINGS:
+            name = str((dig(body, "metadata", "name")) or "")
+            return json_response(bind_request(self.cluster, target.namespace, name, body), 201)
+        review = decode(target.resource, body)
+        answered = reviews.answer(self.cluster, target.resource, review, user=user, namespace=target.namespace)
+        return json_response(answered, 201)
+
+    def _rendered(
+        self,
+        request: web.Request,
+        resource: Resource,
+        obj: Object,
+        code: int = 200,
+        *,
+        warnings: Sequence[str] = (),
+    ) -> web.Response:
+        answer = json_response(tables.render(resource, obj, _view(request), now=self.cluster.now()), code)
+        for text in warnings[:MOST_WARNINGS]:
+            answer.headers.add("Warning", f'299 - "{_quoted(text)}"')
+        return answer
 
     async def _get(self, request: web.Request, target: Target) -> web.StreamResponse:
         obj = self.cluster.existing(target.resource, target.namespace, target.name)
@@ -122,53 +164,64 @@ class Server:
         options = reads.list_options(request.query)
         view = _view(request)
         if options.watch:
-            return await send_watch(request, self.cluster, self.bell, target, options, view)
+            return await send_watch(request, self.cluster, self.bell, target, options, view, self.lines)
         found, meta = reads.listing(self.cluster.store, target.resource, target.namespace, options)
         return json_response(tables.render_list(target.resource, found, meta, view, now=self.cluster.now()))
 
     async def _create(self, request: web.Request, target: Target) -> web.StreamResponse:
         body = bodies.parse(target.resource.kind, await request.read(), request.content_type)
-        dry = dry_run(request.query, "CreateOptions")
-        obj = create(self.cluster, target.resource, target.namespace, body, dry_run=dry)
-        return self._rendered(request, target.resource, obj, 201)
+        options = _write_options(request, "CreateOptions")
+        obj = create(self.cluster, target.resource, target.namespace, body, options)
+        return self._rendered(request, target.resource, obj, 201, warnings=options.warnings)
 
     async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
         body = bodies.parse(target.resource.kind, await request.read(), request.content_type)
-        dry = dry_run(request.query, "UpdateOptions")
+        options = _write_options(request, "UpdateOptions")
         place = (target.resource, target.namespace, target.name)
-        obj, created = replace(self.cluster, *place, body, part=target.part, dry_run=dry)
-        return self._rendered(request, target.resource, obj, 201 if created else 200)
+        obj, created = replace(self.cluster, *place, body, options, part=target.part)
+        return self._rendered(request, target.resource, obj, 201 if created else 200, warnings=options.warnings)
 
     async def _patch(self, request: web.Request, target: Target) -> web.StreamResponse:
         media_type = request.content_type
         body = bodies.parse_patch(await request.read(), media_type) if "patch+" in media_type else None
+        options = _write_options(request, "PatchOptions")
         obj, created = patch(
             self.cluster,
             target.resource,
             target.namespace,
             target.name,
             body,
+            options,
             media_type=media_type,
             query=dict(request.query),
             part=target.part,
-            dry_run=dry_run(request.query, "PatchOptions"),
         )
-        return self._rendered(request, target.resource, obj, 201 if created else 200)
+        return self._rendered(request, target.resource, obj, 201 if created else 200, warnings=options.warnings)
 
     async def _delete(self, request: web.Request, target: Target) -> web.StreamResponse:
-        options = delete_options(bodies.parse_options(await request.read()), dict(request.query))
+        options = delete_options(bodies.parse_options(await request.read(), request.content_type), dict(request.query))
         obj, gone = delete(self.cluster, target.resource, target.namespace, target.name, options)
         if gone and not target.resource.answers_deleted_object:
             return json_response(_deleted(target.resource, obj))
         return self._rendered(request, target.resource, obj)
 
     async def _delete_collection(self, request: web.Request, target: Target) -> web.StreamResponse:
-        options = delete_options(bodies.parse_options(await request.read()), dict(request.query))
+        options = delete_options(bodies.parse_options(await request.read(), request.content_type), dict(request.query))
         chosen = reads.list_options(request.query)
         found, meta = reads.listing(self.cluster.store, target.resource, target.namespace, chosen)
         for obj in found:
             delete(self.cluster, target.resource, namespace_of(obj), name_of(obj), options)
         return json_response(reads.list_object(target.resource, found, meta))
+
+
+def _quoted(text: str) -> str:
+    """Write a stranger's text so that it can stand in quotes in a header: printable ASCII, quotes escaped."""
+    plain = text[:LONGEST_WARNING].encode("unicode_escape").decode("ascii")
+    return plain.replace('"', '\\"')
+
+
+def _write_options(request: web.Request, kind: str) -> WriteOptions:
+    return write_options(request.query, kind, user_agent=request.headers.get("User-Agent", "unknown"))
 
 
 def _view(request: web.Request) -> tables.View:

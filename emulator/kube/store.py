@@ -6,6 +6,7 @@ object is shared by the list, the watches and the log.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -49,6 +50,8 @@ class Store:
     def __init__(self, *, clock_us: Callable[[], int], log_length: int = 1000) -> None:
         self._clock_us = clock_us
         self._objects: dict[str, dict[tuple[str, str], Object]] = defaultdict(dict)
+        # Sorted when somebody asks, until something comes or goes.
+        self._sorted: dict[str, list[tuple[str, str]]] = {}
         self._keys_by_uid: dict[str, Key] = {}
         self._log_length = log_length
         self._logs: dict[str, deque[Change]] = defaultdict(deque)
@@ -80,8 +83,16 @@ class Store:
 
     def objects(self, resource: str, namespace: str = "") -> list[Object]:
         """Return all objects of a resource, in a namespace or in all, ordered by namespace and name."""
-        found = self._objects[resource]
-        return [found[place] for place in sorted(found) if not namespace or place[0] == namespace]
+        found, places = self._objects[resource], self._places(resource)
+        if namespace:
+            places = places[bisect_left(places, (namespace, "")) : bisect_left(places, (namespace + "\0", ""))]
+        return [found[place] for place in places]
+
+    def _places(self, resource: str) -> list[tuple[str, str]]:
+        places = self._sorted.get(resource)
+        if places is None:
+            places = self._sorted[resource] = sorted(self._objects[resource])
+        return places
 
     def objects_at(self, resource: str, version: int, namespace: str = "") -> list[Object]:
         """Return what `objects` returned at *version*; raise Forgotten where the log does not reach back so far."""
@@ -100,6 +111,8 @@ class Store:
         version = self._next_version()
         obj["metadata"]["resourceVersion"] = str(version)
         self._objects[key.resource][key.namespace, key.name] = obj
+        if previous is None:
+            self._sorted.pop(key.resource, None)
         self._keys_by_uid[uid_of(obj)] = key
         self._record(Change("MODIFIED" if previous else "ADDED", key, version, obj, previous))
         return obj
@@ -107,6 +120,7 @@ class Store:
     def delete(self, key: Key) -> Object:
         """Remove an object and return its last state, under the version of its removal."""
         previous = self._objects[key.resource].pop((key.namespace, key.name))
+        self._sorted.pop(key.resource, None)
         self._keys_by_uid.pop(uid_of(previous), None)
         version = self._next_version()
         last = previous | {"metadata": metadata(previous) | {"resourceVersion": str(version)}}
@@ -126,10 +140,10 @@ class Store:
 
     def forget(self) -> None:
         """Forget all changes so far, as a compaction does."""
-        for log in self._logs.values():
+        for resource, log in self._logs.items():
+            if log:
+                self._forgotten[resource] = log[-1].version
             log.clear()
-        self._forgotten.clear()
-        self._begun = self.version
 
     def _next_version(self) -> int:
         self.version = max(self.version + 1, self._clock_us())

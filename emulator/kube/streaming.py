@@ -30,8 +30,39 @@ async def _write(response: web.StreamResponse, data: bytes) -> None:
         raise ConnectionResetError("the client does not read") from None
 
 
+def _line(event: Event) -> bytes:
+    return json.dumps({"type": event.type, "object": event.object}).encode() + b"\n"
+
+
+class Lines:
+    """The lines of the newest events, so that one is written once for all of its watchers."""
+
+    def __init__(self, kept: int = 512) -> None:
+        self._kept = kept
+        self._lines: dict[tuple[str, str, str], bytes] = {}
+
+    def of(self, event: Event) -> bytes:
+        """Return an event as a line of JSON. An object of a certain version is always the same."""
+        meta = event.object.get("metadata") or {}
+        if event.type in ("ERROR", "BOOKMARK") or "uid" not in meta:
+            return _line(event)
+        key = (event.type, meta["uid"], meta["resourceVersion"])
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _line(event)
+            if len(self._lines) > self._kept:
+                del self._lines[next(iter(self._lines))]
+        return line
+
+
 async def send_watch(
-    request: web.Request, cluster: Cluster, bell: Bell, target: Target, options: ListOptions, view: tables.View
+    request: web.Request,
+    cluster: Cluster,
+    bell: Bell,
+    target: Target,
+    options: ListOptions,
+    view: tables.View,
+    lines: Lines,
 ) -> web.StreamResponse:
     """Stream the events of a watch, one JSON object a line."""
     watch = Watch(cluster.store, bell, target.resource, target.namespace, options)
@@ -42,9 +73,13 @@ async def send_watch(
     try:
         await response.prepare(request)
         async for event in events:
-            shown = _shown(event, target, view, cluster=cluster, with_columns=with_columns)
-            with_columns = False
-            await _write(response, json.dumps({"type": event.type, "object": shown}).encode() + b"\n")
+            if view.kind:
+                shown = _shown(event, target, view, cluster=cluster, with_columns=with_columns)
+                with_columns = False
+                line = _line(Event(event.type, shown))
+            else:
+                line = lines.of(event)
+            await _write(response, line)
         await response.write_eof()
     finally:
         await events.aclose()

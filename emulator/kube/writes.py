@@ -7,66 +7,97 @@ from typing import Any
 
 from emulator.kube.admission import admit
 from emulator.kube.cluster import Cluster
-from emulator.kube.deletion import remove_when_released
+from emulator.kube.deletion import is_released
 from emulator.kube.errors import (
     Cause,
+    Undecodable,
     already_exists,
     bad_request,
     conflict,
     invalid_object,
     server_error,
 )
-from emulator.kube.metadata_rules import added_finalizer_causes, metadata_causes
-from emulator.kube.objects import Object, clone, is_deleting, metadata, name_of, timestamp, without_nulls
+from emulator.kube.managed_fields import Manager, after_update
+from emulator.kube.metadata_rules import changed_metadata_causes, metadata_causes
+from emulator.kube.objects import Object, clone, is_deleting, metadata, name_of, timestamp
+from emulator.kube.options import WriteOptions
 from emulator.kube.resource import Resource
-from emulator.kube.shapes import check
+from emulator.kube.schema.decoding import Decoder, WrongForm
 from emulator.kube.store import Key
 
 # What only the server sets: a new object has none of it, a changed one keeps its own.
-OWN_METADATA = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName")
+OWN_METADATA = (
+    "uid",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "managedFields",
+    "generateName",
+)
 LONGEST_BASE = 63 - 5
 
 
-def decode(resource: Resource, body: Any) -> Object:
-    """Make a request's body an object of this resource; what has the wrong form is a 400."""
+DEFAULTS = WriteOptions()
+
+
+def decode(resource: Resource, body: Any, options: WriteOptions = DEFAULTS) -> Object:
+    """Make a request's body an object of this resource. Raises Undecodable; fields it does not have are dropped."""
     if not isinstance(body, dict):
         what = f"the object provided is unrecognized (must be of type {resource.kind})"
-        raise bad_request(f"{what}: couldn't get version/kind; json parse error: expects an object")
+        raise Undecodable(what, "couldn't get version/kind; json parse error: expects an object")
     for field, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
         # Some clients leave both out: the path says what is meant.
         if body.get(field) not in (None, "", expected):
             given = f'{body.get("kind", "")} in version "{body.get("apiVersion", "")}"'
-            raise bad_request(f"{given} cannot be handled as a {resource.kind}")
-    obj: Object = without_nulls(body)
-    check(resource.kind, resource.api_version, obj, resource.shape)
+            raise Undecodable(f"{given} cannot be handled as a {resource.kind}")
+    decoder = Decoder()
+    what = f'{resource.kind} in version "{resource.api_version}" cannot be handled as a {resource.kind}'
+    try:
+        obj = decoder.struct(resource.kind, body)
+    except WrongForm as error:
+        raise Undecodable(what, str(error)) from error
+    unknown = [f'unknown field "{path}"' for path in decoder.unknown]
+    if unknown and options.field_validation == "Strict":
+        raise Undecodable(what, f"strict decoding error: {', '.join(unknown)}")
+    if options.field_validation == "Warn":
+        options.warnings.extend(unknown)
     # In this order, as Kubernetes writes it.
     rest = {key: value for key, value in obj.items() if key not in ("kind", "apiVersion", "metadata")}
-    meta = obj.get("metadata", {})
-    meta.pop("managedFields", None)
-    meta.pop("selfLink", None)
+    meta = obj.get("metadata", {"creationTimestamp": None})
     return {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta} | rest
 
 
-def create(cluster: Cluster, resource: Resource, namespace: str, body: Any, *, dry_run: bool = False) -> Object:
-    """Create an object and return it as it is stored."""
-    obj = decode(resource, body)
+def create(
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str,
+    body: Any,
+    options: WriteOptions = DEFAULTS,
+    *,
+    applying: bool = False,
+) -> Object:
+    """Create an object and return it as it is stored. *applying* says that its managedFields are made already."""
+    obj = decode(resource, body, options)
     _place(obj, resource, namespace)
     if metadata(obj).pop("resourceVersion", "") not in ("", "0"):
         raise server_error("resourceVersion should not be set on objects to be created")
+    asked_name = metadata(obj).get("name") or metadata(obj).get("generateName", "")
     _name(cluster, resource, obj)
     for field in OWN_METADATA[:-1]:
-        metadata(obj).pop(field, None)
+        if not (applying and field == "managedFields"):
+            metadata(obj).pop(field, None)
     metadata(obj)["uid"] = cluster.new_uid()
     metadata(obj)["creationTimestamp"] = timestamp(cluster.now())
     resource.begin(obj)
     resource.default(obj)
     # A namespace that is not there is a 404 even for an object that is wrong.
-    admit(cluster, resource, obj)
+    admit(cluster, resource, obj, asked_name)
     _refuse(resource, obj, [*metadata_causes(resource, obj), *resource.validate(obj)])
     key = Key(resource.id, namespace, name_of(obj))
     if existing := cluster.store.get(key):
         raise already_exists(resource, key.name, being_deleted=is_deleting(existing))
-    return obj if dry_run else cluster.store.put(key, obj)
+    resource.allocate(cluster.store, obj)
+    return obj if options.dry_run else cluster.store.put(key, obj)
 
 
 def _place(obj: Object, resource: Resource, namespace: str) -> None:
@@ -92,10 +123,18 @@ def _name(cluster: Cluster, resource: Resource, obj: Object) -> None:
 
 
 def replace(
-    cluster: Cluster, resource: Resource, namespace: str, name: str, body: Any, *, part: str = "", dry_run: bool = False
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str,
+    name: str,
+    body: Any,
+    options: WriteOptions = DEFAULTS,
+    *,
+    part: str = "",
+    applying: bool = False,
 ) -> tuple[Object, bool]:
     """Put an object in the place of the one with this name; also tell whether it was created."""
-    new = decode(resource, body)
+    new = decode(resource, body, options)
     if new["metadata"].get("name", name) != name:
         given = new["metadata"]["name"]
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
@@ -108,9 +147,9 @@ def replace(
     if resource.created_by_put and not part and cluster.store.get(key) is None:
         new["metadata"] |= {"name": name}
         new["metadata"].pop("resourceVersion", None)
-        return create(cluster, resource, namespace, new, dry_run=dry_run), True
+        return create(cluster, resource, namespace, new, options), True
     old = cluster.existing(resource, namespace, name)
-    return _change(cluster, resource, key, old, new, part=part, dry_run=dry_run), False
+    return _change(cluster, resource, key, old, new, options, part=part, applying=applying), False
 
 
 def modify(
@@ -124,25 +163,62 @@ def modify(
 
 
 def _change(
-    cluster: Cluster, resource: Resource, key: Key, old: Object, new: Object, *, part: str, dry_run: bool
+    cluster: Cluster,
+    resource: Resource,
+    key: Key,
+    old: Object,
+    new: Object,
+    options: WriteOptions,
+    *,
+    part: str,
+    applying: bool,
 ) -> Object:
-    _check_precondition(resource, old, new)
+    _check_precondition(resource, key, old, new)
+    entries = metadata(new).get("managedFields")
     new = _merged(resource, old, new, part)
+    if applying and entries:
+        new["metadata"]["managedFields"] = entries
     resource.default(new)
     if not part:
-        causes = [*metadata_causes(resource, new), *resource.validate(new), *resource.validate_update(new, old)]
-        _refuse(resource, new, [*causes, *added_finalizer_causes(new, old)])
-    if new == old:
+        # Kubernetes looks at the metadata of a change twice, and lists what it finds twice.
+        causes = [*changed_metadata_causes(new, old)] * 2
+        _refuse(resource, new, [*causes, *resource.validate(new), *resource.validate_update(new, old)])
+        resource.allocate(cluster.store, new)
+    if _same(new, old):
         # Nothing changed: no new version, and no event for watchers.
         return old
-    if dry_run:
+    if not part and not applying:
+        _note_manager(cluster, old, new, options)
+    if options.dry_run:
         return new
-    stored = cluster.store.put(key, new)
-    remove_when_released(cluster, key)
-    return stored
+    if is_released(resource, new):
+        # Nothing holds it any more: it goes with this change, which watchers see as its end.
+        version = metadata(cluster.store.delete(key))["resourceVersion"]
+        return new | {"metadata": metadata(new) | {"resourceVersion": version}}
+    return cluster.store.put(key, new)
 
 
-def _check_precondition(resource: Resource, old: Object, new: Object) -> None:
+def _same(new: Object, old: Object) -> bool:
+    """Tell whether two objects differ in nothing but the time of who manages what."""
+    if new == old:
+        return True
+    entries = (metadata(each).get("managedFields") or [] for each in (new, old))
+    plain = ([{key: value for key, value in entry.items() if key != "time"} for entry in each] for each in entries)
+    before, after = ({**each, "metadata": {**metadata(each), "managedFields": None}} for each in (old, new))
+    return before == after and next(plain) == next(plain)
+
+
+def _note_manager(cluster: Cluster, old: Object, new: Object, options: WriteOptions) -> None:
+    """Write down who manages the fields of an object. Controllers, who give no name, manage nothing."""
+    if not options.field_manager or "managedFields" not in metadata(old):
+        return
+    manager = Manager(options.field_manager, "Update", timestamp(cluster.now()))
+    new["metadata"].pop("managedFields", None)
+    if entries := after_update(old, new, manager):
+        new["metadata"]["managedFields"] = entries
+
+
+def _check_precondition(resource: Resource, key: Key, old: Object, new: Object) -> None:
     wanted = metadata(new).get("resourceVersion", "")
     if wanted and not (wanted.isascii() and wanted.isdigit()):
         raise server_error(f'strconv.ParseUint: parsing "{wanted}": invalid syntax')
@@ -150,8 +226,10 @@ def _check_precondition(resource: Resource, old: Object, new: Object) -> None:
         raise conflict(resource, name_of(old))
     uid, own = metadata(new).get("uid", ""), metadata(old)["uid"]
     if uid not in ("", own):
+        place = "/".join(step for step in (resource.registry_path, key.namespace, key.name) if step)
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {own}"
-        raise conflict(resource, name_of(old), why)
+        storage = f"Key: /registry/{place}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+        raise conflict(resource, name_of(old), f"StorageError: invalid object, Code: 4, {storage}")
 
 
 def _merged(resource: Resource, old: Object, new: Object, part: str) -> Object:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emulator.images import ImageError, PulledImage
+from emulator.images import PulledImage
 from emulator.kubelet.cgroups import Cgroup, Limits
 from emulator.kubelet.environment import (
     ConfigError,
@@ -21,7 +21,7 @@ from emulator.kubelet.environment import (
     referenced,
 )
 from emulator.kubelet.identity import refused, user_of
-from emulator.kubelet.images import ImageNeverPulled, host_paths, image_id, pull_policy
+from emulator.kubelet.images import host_paths, image_id
 from emulator.kubelet.launching import (
     ContainerFolder,
     environment_of,
@@ -31,8 +31,10 @@ from emulator.kubelet.launching import (
     sandbox_of,
 )
 from emulator.kubelet.logs import LogWriter
-from emulator.kubelet.probes import Target, readiness
+from emulator.kubelet.probes import Target
+from emulator.kubelet.probing import Prober
 from emulator.kubelet.process import ContainerProcess, Exit
+from emulator.kubelet.pulling import Puller
 from emulator.kubelet.services import Services, Stopped, delays, shown_delay, unless_stopped
 from emulator.kubelet.spawning import Launch, StartError
 from emulator.kubelet.states import ContainerRecord, Running, State, Terminated, Waiting
@@ -137,28 +139,15 @@ class Container:
             await asyncio.gather(probing, return_exceptions=True)
 
     async def _image(self, folder: ContainerFolder) -> PulledImage:
-        reference, policy = self._spec["image"], pull_policy(dict(self._spec))
-        pauses = delays(self._services.timing)
-        while True:
-            try:
-                present = self._services.images.present(reference, policy)
-                if present:
-                    self._tell("Normal", "Pulled", f'Container image "{reference}" already present on machine')
-                return await self._apart(present or await self._pull(reference), folder)
-            except ImageNeverPulled as error:
-                self._wait_because("ErrImageNeverPull", str(error))
-                self._tell("Warning", "ErrImageNeverPull", str(error))
-                await self._pause(next(pauses))
-            except ImageError as error:
-                await self._pull_failed(reference, str(error), next(pauses))
-
-    async def _pull(self, reference: str) -> PulledImage:
-        self._tell("Normal", "Pulling", f'Pulling image "{reference}"')
-        began = self._services.now()
-        image = await unless_stopped(self._around.stop, self._services.images.pull(reference))
-        seconds = (self._services.now() - began).total_seconds()
-        self._tell("Normal", "Pulled", f'Successfully pulled image "{reference}" in {seconds:.3f}s')
-        return image
+        return await Puller(
+            spec=self._spec,
+            services=self._services,
+            stop=self._around.stop,
+            tell=self._tell,
+            wait=self._wait_because,
+            pause=self._pause,
+            apart=lambda image: self._apart(image, folder),
+        ).image()
 
     async def _apart(self, image: PulledImage, folder: ContainerFolder) -> PulledImage:
         """The image as a container may use it that neither a sandbox nor its account keeps from changing it."""
@@ -166,17 +155,6 @@ class Container:
             return image
         await asyncio.to_thread(folder.remove)
         return await self._services.images.with_own_environment(image, folder.environment)
-
-    async def _pull_failed(self, reference: str, reason: str, pause_s: float) -> None:
-        self._wait_because("ErrImagePull", reason)
-        self._tell("Warning", "Failed", f'Failed to pull image "{reference}": {reason}')
-        self._tell("Warning", "Failed", "Error: ErrImagePull")
-        await self._pause(min(1, pause_s))
-        back_off = f'Back-off pulling image "{reference}"'
-        self._wait_because("ImagePullBackOff", f"{back_off}: ErrImagePull: {reason}")
-        self._tell("Normal", "BackOff", back_off)
-        self._tell("Warning", "Failed", "Error: ImagePullBackOff")
-        await self._pause(pause_s)
 
     async def _prepare(self, image: PulledImage, folder: ContainerFolder) -> Launch:
         around, services = self._around, self._services
@@ -216,8 +194,7 @@ class Container:
         return self._services.cgroups.create(name, limits)
 
     async def _probe(self, launch: Launch) -> None:
-        probe = self._spec.get("readinessProbe")
-        if not probe or self.process is None:
+        if self.process is None:
             return
         target = Target(
             address=self._around.pod_ip,
@@ -226,13 +203,29 @@ class Container:
             launch=launch,
             runtime=self._services.runtime,
         )
-        async for passes in readiness(probe, target):
-            self._passes(passes)
+        await Prober(
+            spec=self._spec,
+            target=target,
+            tell=lambda text: self._tell("Warning", "Unhealthy", text),
+            started=lambda: self._note(replace(self.record, started=True)),
+            ready=lambda passes: self._note(replace(self.record, passes_probe=passes)),
+            failed=self._give_up,
+        ).run()
 
-    def _passes(self, passes: bool) -> None:
-        if passes != self.record.passes_probe:
-            self.record = replace(self.record, passes_probe=passes)
+    def _note(self, noted: ContainerRecord) -> None:
+        if noted != self.record:
+            self.record = noted
             self._around.changed()
+
+    def _give_up(self, kind: str) -> None:
+        """End a container that failed a probe; its policy says whether it comes back."""
+        if self.process is None:
+            return
+        message = f"Container {self.record.name} failed {kind} probe, will be restarted"
+        self._tell("Normal", "Killing", message)
+        self.process.terminate()
+        grace_s = self._around.pod["spec"].get("terminationGracePeriodSeconds") or 0
+        asyncio.get_running_loop().call_later(grace_s, self.process.kill)
 
     def _again(self, ended: Terminated) -> bool:
         if self._around.stop.is_set():
@@ -286,7 +279,8 @@ class Container:
         )
 
     def _set(self, state: State) -> None:
-        self.record = replace(self.record, state=state, passes_probe="readinessProbe" not in self._spec)
+        ready, started = "readinessProbe" not in self._spec, "startupProbe" not in self._spec
+        self.record = replace(self.record, state=state, passes_probe=ready, started=started)
         self._around.changed()
 
     def _wait_because(self, reason: str, message: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from emulator.kubelet.status import timestamp
 
 log = logging.getLogger(__name__)
 
-_QUEUED = 1000
+# So many events are on their way at the same time; those of one pod never are, so that they stay in order.
+_SENDERS = 8
+_QUEUED = 250
 _REMEMBERED = 1000
 _LONGEST_MESSAGE = 1024
 
@@ -38,11 +41,11 @@ class Told:
 
 
 class Events:
-    """Tells the API server what happened, one event after the other."""
+    """Tells the API server what happened, for each pod one event after the other."""
 
     def __init__(self, api: Api, node: str, now: Callable[[], datetime]) -> None:
         self._api, self._node, self._now = api, node, now
-        self._queue: asyncio.Queue[tuple[Told, datetime]] = asyncio.Queue(_QUEUED)
+        self._queues: list[asyncio.Queue[tuple[Told, datetime]]] = [asyncio.Queue(_QUEUED) for _ in range(_SENDERS)]
         self._counts: OrderedDict[Told, tuple[str, int]] = OrderedDict()
 
     def tell(self, pod: Mapping[str, Any], kind: str, reason: str, message: str, *, field_path: str = "") -> None:
@@ -58,24 +61,27 @@ class Events:
             field_path,
         )
         try:
-            self._queue.put_nowait((told, self._now()))
+            self._queues[zlib.crc32(told.uid.encode()) % _SENDERS].put_nowait((told, self._now()))
         except asyncio.QueueFull:
             log.warning("event lost: %s %s", reason, metadata["name"])
 
     async def run(self) -> None:
         """Send what is queued, for ever."""
+        await asyncio.gather(*map(self._send_all, self._queues))
+
+    async def _send_all(self, queue: asyncio.Queue[tuple[Told, datetime]]) -> None:
         while True:
-            told, moment = await self._queue.get()
+            told, moment = await queue.get()
             try:
                 await self._send(told, moment)
             except ApiError as error:
                 log.warning("event %s of %s not told: %s", told.reason, told.pod, error)
             finally:
-                self._queue.task_done()
+                queue.task_done()
 
     async def flush(self) -> None:
         """Return when everything queued has been sent."""
-        await self._queue.join()
+        await asyncio.gather(*(queue.join() for queue in self._queues))
 
     async def _send(self, told: Told, moment: datetime) -> None:
         path = f"/api/v1/namespaces/{told.namespace}/events"
@@ -88,7 +94,9 @@ class Events:
                     raise
                 count = 0
         if not count:
-            name = f"{told.pod[:200]}.{secrets.token_hex(8)}"
+            # The time in nanoseconds, as Kubernetes does: names sort by time.
+            nanoseconds = int(moment.timestamp() * 1_000_000) * 1000 + secrets.randbelow(1000)
+            name = f"{told.pod[:200]}.{nanoseconds:x}"
             await self._api.create(path, self._event(told, name, moment))
         self._counts[told] = (name, count + 1)
         self._counts.move_to_end(told)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Awaitable
@@ -22,6 +23,11 @@ log = logging.getLogger(__name__)
 
 # Only images in this repository of our own registry may keep folders of the machine visible.
 OPERATOR_REPOSITORY = "binderless/"
+# host[:port]/path[:tag][@digest], loosely: the registry judges what is inside.
+_NAME = re.compile(
+    r"(?:[a-zA-Z0-9.\[\]-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?::[\w][\w.-]{0,127})?(?:@[a-z0-9]+:[0-9a-fA-F]{32,})?"
+)
 HOST_PATHS_LABEL = "binderless.host-paths"
 
 
@@ -91,6 +97,16 @@ def _put_aside(copy: Path, original: Path) -> None:
                 # A folder that moves is written to.
                 folder.chmod(0o700)
             folder.rename(aside / folder.name)
+
+
+def name_problem(reference: str) -> str:
+    """Say why a text is no name of an image; nothing where it is one."""
+    if _NAME.fullmatch(reference):
+        return ""
+    why = "invalid reference format"
+    if _NAME.fullmatch(reference.lower()) or reference != reference.lower():
+        why += ": repository name must be lowercase"
+    return f'Failed to apply default image tag "{reference}": couldn\'t parse image reference "{reference}": {why}'
 
 
 def pull_policy(container: dict[str, Any]) -> str:

@@ -32,6 +32,11 @@ class Layout:
         return self.state / "pods"
 
     @property
+    def claims(self) -> Path:
+        """Folders that outlive pods."""
+        return self.state / "claims"
+
+    @property
     def logs(self) -> Path:
         return self.state / "logs"
 
@@ -39,7 +44,7 @@ class Layout:
         """Make the state folder, which only its owner may list, and nobody else pass unless it is *passable*."""
         self.state.mkdir(parents=True, exist_ok=True)
         self.state.chmod(0o711 if passable else 0o700)
-        for folder, mode in ((self.pods, 0o711), (self.logs, 0o700)):
+        for folder, mode in ((self.pods, 0o711), (self.claims, 0o711), (self.logs, 0o700)):
             folder.mkdir(exist_ok=True)
             folder.chmod(mode)
         spread(self.pods)

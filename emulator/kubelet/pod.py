@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.kubelet.addresses import NoAddress
+from emulator.kubelet.claims import folder_of, resolve_claim
 from emulator.kubelet.container import Container, Surroundings
 from emulator.kubelet.environment import Downward, Source, Sources
 from emulator.kubelet.logs import LogWriter
@@ -17,7 +18,7 @@ from emulator.kubelet.names import UnsafeName, check_pod
 from emulator.kubelet.reporter import Reporter
 from emulator.kubelet.services import Services, Stopped, unless_stopped
 from emulator.kubelet.sources import fetch_sources
-from emulator.kubelet.states import ContainerRecord, PodRecord, Waiting
+from emulator.kubelet.states import ContainerRecord, PodRecord, Waiting, is_begun
 from emulator.kubelet.status import parse_timestamp, records_of
 from emulator.kubelet.volumes import Volume, VolumeError, make_volume, volume_references
 
@@ -104,7 +105,8 @@ class Pod:
             init=init,
             containers=containers,
             host_ip=self._services.host_ip,
-            pod_ip=self._pod_ip,
+            # A pod has no address before there is something of it.
+            pod_ip=self._pod_ip if is_begun((*init, *containers)) else "",
             started_at=self._started_at,
             failure=self._failure,
             ending=self._ending,
@@ -195,12 +197,17 @@ class Pod:
                     await unless_stopped(self._stop, asyncio.sleep(self._services.timing.retry_s))
 
     async def _made(self, volume: Mapping[str, Any]) -> Volume:
-        sources = await unless_stopped(self._stop, self._fetch(volume_references(volume)))
         services = self._services
+        if "persistentVolumeClaim" in volume:
+            found = resolve_claim(services.api, self.manifest["metadata"]["namespace"], volume)
+            volume = await unless_stopped(self._stop, found)
+        elif "csi" in volume:
+            raise VolumeError("inline CSI volumes are not supported")
+        sources = await unless_stopped(self._stop, self._fetch(volume_references(volume)))
         downward = Downward(
             pod=self.manifest, pod_ip=self._pod_ip, host_ip=services.host_ip, allocatable=services.allocatable
         )
-        folder = services.layout.volume(self.manifest, volume["name"])
+        folder = folder_of(services.layout, volume, services.layout.volume(self.manifest, volume["name"]))
         allowed = services.layout.allowed_host_paths
         made = await asyncio.to_thread(
             make_volume,

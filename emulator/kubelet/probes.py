@@ -1,4 +1,4 @@
-"""Readiness probes: whether a running container can be given work.
+"""Probes: whether a container has started, is alive, and can be given work.
 
 https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/
 """
@@ -6,7 +6,7 @@ https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -28,34 +28,55 @@ class Target:
     runtime: Runtime
 
 
-async def readiness(probe: Mapping[str, Any], target: Target) -> AsyncIterator[bool]:
-    """Yield whether the container is ready, whenever that changes; for ever."""
+class Failed(Exception):
+    """The container did not pass, with what it answered."""
+
+
+async def outcomes(probe: Mapping[str, Any], target: Target, tell: Callable[[str], None]) -> AsyncIterator[bool]:
+    """Yield whether the container passes, whenever as many answers in a row as the probe asks for say so; for ever.
+
+    *tell* hears of every failure."""
     await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
-    ready, streak = False, 0
+    last, streak = None, 0
     while True:
-        passes = await _passes(probe, target)
-        streak = streak + 1 if passes != ready else 0
-        threshold = (probe.get("successThreshold") or 1) if passes else (probe.get("failureThreshold") or 3)
-        if streak >= threshold:
-            ready, streak = passes, 0
-            yield ready
+        passes = await _passes(probe, target, tell)
+        streak = streak + 1 if passes == last else 1
+        last = passes
+        if streak == ((probe.get("successThreshold") or 1) if passes else (probe.get("failureThreshold") or 3)):
+            yield passes
         await asyncio.sleep(probe.get("periodSeconds") or 10)
 
 
-async def _passes(probe: Mapping[str, Any], target: Target) -> bool:
+async def _passes(probe: Mapping[str, Any], target: Target, tell: Callable[[str], None]) -> bool:
     timeout_s = probe.get("timeoutSeconds") or 1
     try:
         async with asyncio.timeout(timeout_s):
-            if "httpGet" in probe:
-                return await _http(probe["httpGet"], target)
-            if "tcpSocket" in probe:
-                return await _tcp(probe["tcpSocket"], target)
-            return await target.runtime.execute(target.process, probe["exec"]["command"], target.launch) == 0
-    except (OSError, TimeoutError, aiohttp.ClientError, StartError, KeyError, ValueError):
+            await _ask(probe, target)
+    except (
+        OSError,
+        TimeoutError,
+        aiohttp.ClientError,
+        StartError,
+        KeyError,
+        ValueError,
+        StopIteration,
+        Failed,
+    ) as error:
+        tell(str(error) or type(error).__name__)
         return False
+    return True
 
 
-async def _http(action: Mapping[str, Any], target: Target) -> bool:
+async def _ask(probe: Mapping[str, Any], target: Target) -> None:
+    if "httpGet" in probe:
+        await _http(probe["httpGet"], target)
+    elif "tcpSocket" in probe:
+        await _tcp(probe["tcpSocket"], target)
+    elif code := await target.runtime.execute(target.process, probe["exec"]["command"], target.launch):
+        raise Failed(f"command exited with {code}")
+
+
+async def _http(action: Mapping[str, Any], target: Target) -> None:
     host = action.get("host") or target.address
     scheme, path = (action.get("scheme") or "HTTP").lower(), action.get("path") or "/"
     url = f"{scheme}://{host}:{_port(action, target)}/{path.lstrip('/')}"
@@ -64,15 +85,15 @@ async def _http(action: Mapping[str, Any], target: Target) -> bool:
         aiohttp.ClientSession() as session,
         session.get(url, headers=headers, allow_redirects=False, ssl=False) as response,
     ):
-        return 200 <= response.status < 400
+        if not 200 <= response.status < 400:
+            raise Failed(f"HTTP probe failed with statuscode: {response.status}")
 
 
-async def _tcp(action: Mapping[str, Any], target: Target) -> bool:
+async def _tcp(action: Mapping[str, Any], target: Target) -> None:
     _, writer = await asyncio.open_connection(action.get("host") or target.address, _port(action, target))
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-    return True
 
 
 def _port(action: Mapping[str, Any], target: Target) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+
+_NOT_BEGUN = ("ContainerCreating", "PodInitializing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class ContainerRecord:
     state: State
     last: Terminated | None = None
     passes_probe: bool = True
+    started: bool = True
     restarts: int = 0
     container_id: str = ""
     image_id: str = ""
@@ -50,6 +54,11 @@ class ContainerRecord:
     @property
     def running(self) -> bool:
         return isinstance(self.state, Running)
+
+
+def is_begun(containers: Iterable[ContainerRecord]) -> bool:
+    """Tell whether more is known of any of these containers than that it shall be created."""
+    return any(not isinstance(each.state, Waiting) or each.state.reason not in _NOT_BEGUN for each in containers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,11 +159,11 @@ _initialized = _succeeded
 
 
 def _ready(record: ContainerRecord) -> bool:
-    return record.running and record.passes_probe
+    return record.running and record.started and record.passes_probe
 
 
 def _container_status(record: ContainerRecord) -> dict[str, Any]:
-    return _init_status(record) | {"ready": _ready(record), "started": record.running}
+    return _init_status(record) | {"ready": _ready(record), "started": record.running and record.started}
 
 
 def _init_status(record: ContainerRecord) -> dict[str, Any]:

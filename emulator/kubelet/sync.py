@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 from emulator.kubelet.api import ApiError, WatchEvent
+from emulator.kubelet.claims import forget_claims
 from emulator.kubelet.layout import remove_tree
 from emulator.kubelet.pod import Pod
 from emulator.kubelet.services import Services
@@ -112,6 +113,7 @@ class Pods:
         del self._pods[pod.manifest["metadata"]["uid"]]
         self._services.addresses.release(pod.manifest["metadata"]["uid"])
         await asyncio.to_thread(self._services.layout.forget, pod.manifest)
+        await forget_claims(self._services.api, self._services.layout)
 
     def _forget_all_but(self, there: frozenset[str]) -> None:
         """Remove what pods left that were deleted while no kubelet was there."""

@@ -76,13 +76,15 @@ def make_volume(
     UnsafeName."""
     name = volume["name"]
     if "hostPath" in volume:
-        return Volume(name=name, source=_host_path(volume["hostPath"], allowed, owner), read_only=False)
-    read_only = any(key in volume for key in _READ_ONLY)
-    if read_only:
+        read_only = bool(volume.get("readOnly"))
+        return Volume(name=name, source=_host_path(volume["hostPath"], allowed, owner), read_only=read_only)
+    read_only = bool(volume.get("readOnly"))
+    if any(key in volume for key in _READ_ONLY):
+        read_only = True
         _write_all(volume_files(volume, sources=sources, downward=downward), folder)
     folder.mkdir(parents=True, exist_ok=True)
     adopt(folder, owner)
-    unknown = [key for key in volume if key not in ("name", "emptyDir", *_READ_ONLY)]
+    unknown = [key for key in volume if key not in ("name", "readOnly", "emptyDir", "csi", *_READ_ONLY)]
     note = f'volume "{name}" is of type {unknown[0]}, which is not supported: it is empty' if unknown else ""
     return Volume(name=name, source=folder, read_only=read_only, note=note)
 

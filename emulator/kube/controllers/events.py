@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,13 +18,17 @@ KEPT = timedelta(hours=1)
 SCHEDULER = "default-scheduler"
 
 
+def event_name(about: str, moment: datetime) -> str:
+    """Name an event after its object and the time in nanoseconds, as Kubernetes does: names sort by time."""
+    return f"{about[:220]}.{int(moment.timestamp() * 1_000_000) * 1000 + secrets.randbelow(1000):x}"
+
+
 def record(cluster: Cluster, about: Object, *, reason: str, message: str, source: str, kind: str = "Normal") -> None:
     """Write an event about an object. An event that cannot be written is lost, as events may be."""
     now = cluster.now()
     namespace = namespace_of(about) or "default"
     event: Object = {
-        # The name of an event is the object's and a number that nobody reads.
-        "metadata": {"name": f"{name_of(about)[:220]}.{cluster.store.version + 1:x}", "namespace": namespace},
+        "metadata": {"name": event_name(name_of(about), now), "namespace": namespace},
         "involvedObject": {
             "kind": about["kind"],
             "namespace": namespace_of(about),

@@ -61,7 +61,8 @@ def plan(job: Object, pods: Sequence[Object], *, now: datetime, backoff: timedel
         return _end(status, uncounted, active, ("Failed", *BACKOFF), now)
     if _is_complete(spec, succeeded, active):
         return _end(status, uncounted, active, ("Complete", "", ""), now)
-    wanted = _wanted(spec, succeeded)
+    # Of a queue, those that work finish what they have once there was a success.
+    wanted = len(active) if "completions" not in spec and succeeded else _wanted(spec, succeeded)
     missing, surplus = max(wanted - len(active), 0), active[wanted:]
     ready_at = _ready_at(pods, failed, backoff, now) if missing else None
     if ready_at and ready_at > now:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +15,7 @@ from emulator.kube.resource import Resource
 from emulator.kube.store import Change, Key
 from emulator.kube.writes import create
 
-NAMED = ("default", "kube-system")
+NAMED = ("default", "kube-node-lease", "kube-public", "kube-system")
 NAMESPACED = [resource for resource in RESOURCES if resource.namespaced]
 
 
@@ -68,29 +69,50 @@ class Namespaces:
         if not left:
             self.cluster.store.delete(key)
             return
-        self._tell(key, namespace, [obj for _resource, obj in left])
+        self._tell(key, namespace, left)
 
     def _content(self, name: str) -> list[tuple[Resource, Object]]:
         return [(resource, obj) for resource in NAMESPACED for obj in self.cluster.store.objects(resource.id, name)]
 
-    def _tell(self, key: Key, namespace: Object, left: list[Object]) -> None:
+    def _tell(self, key: Key, namespace: Object, left: list[tuple[Resource, Object]]) -> None:
         """Say in conditions what the namespace waits for."""
-        held = [finalizer for obj in left for finalizer in metadata(obj).get("finalizers") or []]
-        remaining = {"NamespaceContentRemaining": True, "NamespaceFinalizersRemaining": bool(held)}
-        now = timestamp(self.cluster.now())
-        conditions = [
-            {
-                "type": kind,
-                "status": str(true),
-                "lastTransitionTime": now,
-                "reason": "SomeResourcesRemain" if kind == "NamespaceContentRemaining" else "SomeFinalizersRemain",
-                "message": f"{len(left)} objects remain, {len(held)} finalizers",
-            }
-            for kind, true in remaining.items()
-        ]
+        conditions = _conditions(left, timestamp(self.cluster.now()))
         shown = [(c["type"], c["status"], c["message"]) for c in conditions]
         known = [(c["type"], c["status"], c["message"]) for c in namespace["status"].get("conditions", [])]
         if shown != known:
             new = clone(namespace)
             new["status"]["conditions"] = conditions
             self.cluster.store.put(key, new)
+
+
+def _conditions(left: list[tuple[Resource, Object]], now: str) -> list[Object]:
+    objects = Counter(f"{resource.plural}.{resource.group}" for resource, _obj in left)
+    held = Counter(name for _resource, obj in left for name in metadata(obj).get("finalizers") or [])
+    remaining = ", ".join(f"{name} has {count} resource instances" for name, count in sorted(objects.items()))
+    finalizers = ", ".join(f"{name} in {count} resource instances" for name, count in sorted(held.items()))
+    content = ("ContentRemoved", "All content successfully removed")
+    if left:
+        content = ("SomeResourcesRemain", f"Some resources are remaining: {remaining}")
+    finalization = ("ContentHasNoFinalizers", "All content-preserving finalizers finished")
+    if held:
+        finalization = (
+            "SomeFinalizersRemain",
+            f"Some content in the namespace has finalizers remaining: {finalizers}",
+        )
+    deleted = "All content successfully deleted, may be waiting on finalization"
+    told = (
+        ("NamespaceDeletionDiscoveryFailure", False, "ResourcesDiscovered", "All resources successfully discovered"),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            False,
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed",
+        ),
+        ("NamespaceDeletionContentFailure", False, "ContentDeleted", deleted),
+        ("NamespaceContentRemaining", bool(left), *content),
+        ("NamespaceFinalizersRemaining", bool(held), *finalization),
+    )
+    return [
+        {"type": kind, "status": str(true), "lastTransitionTime": now, "reason": reason, "message": message}
+        for kind, true, reason, message in told
+    ]

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from emulator.kube.cluster import Cluster
+from emulator.kube.controllers.claims import claim_names
 from emulator.kube.controllers.events import SCHEDULER, record
-from emulator.kube.controllers.scheduling import Load, choose, explain, load_of, with_pod
-from emulator.kube.kinds import NODES, PODS
+from emulator.kube.controllers.scheduling import Load, choose, claim_problem, explain, load_of, with_pod
+from emulator.kube.kinds import NODES, PERSISTENT_VOLUME_CLAIMS, PODS
 from emulator.kube.objects import Object, condition, dig, is_deleting, is_finished, name_of, namespace_of, timestamp
 from emulator.kube.pod_actions import bind
 from emulator.kube.store import Change, Key
@@ -29,6 +30,8 @@ class Scheduler:
     def concerns(self, change: Change) -> Iterable[Key]:
         if change.key.resource == NODES.id:
             return (CLUSTER,) if _node_matters(change) else ()
+        if change.key.resource == PERSISTENT_VOLUME_CLAIMS.id:
+            return (CLUSTER,)
         if change.key.resource != PODS.id:
             return ()
         makes_room = change.type == "DELETED" or is_finished(change.object)
@@ -45,14 +48,20 @@ class Scheduler:
         return None
 
     def _schedule(self, pod: Object, loads: dict[str, Load]) -> None:
-        node = choose(pod, list(loads.values()))
+        listed = list(loads.values())
+        missing = claim_problem(pod, self._claims(pod))
+        node = None if missing else choose(pod, listed)
         if node is None:
-            self._refuse(pod, explain(pod, list(loads.values())))
+            self._refuse(pod, explain(pod, listed, everywhere=missing))
             return
         bind(self.cluster, namespace_of(pod), name_of(pod), node)
         loads[node] = with_pod(loads[node], pod)
         message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
         record(self.cluster, pod, reason="Scheduled", message=message, source=SCHEDULER)
+
+    def _claims(self, pod: Object) -> dict[str, Object | None]:
+        place = (PERSISTENT_VOLUME_CLAIMS.id, namespace_of(pod))
+        return {name: self.cluster.store.get(Key(*place, name)) for name in claim_names(pod)}
 
     def _loads(self) -> dict[str, Load]:
         carried: dict[str, list[Object]] = defaultdict(list)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from emulator.kube.objects import Object, dig, has_condition, labels_of, name_of
+from emulator.kube.objects import Object, dig, has_condition, is_deleting, labels_of, name_of
 from emulator.kube.quantities import quantity
 
 RESOURCES = ("cpu", "memory")
@@ -91,10 +91,21 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
     return (toleration.get("key"), toleration.get("value", "")) == (taint.get("key"), taint.get("value", ""))
 
 
-def explain(pod: Object, loads: Sequence[Load]) -> str:
-    """Say why no node fits."""
+def claim_problem(pod: Object, claims: Mapping[str, Object | None]) -> str:
+    """Return why no node will do for the claims that a pod mounts, or nothing."""
+    for name, claim in claims.items():
+        if claim is None:
+            return f'persistentvolumeclaim "{name}" not found'
+        if is_deleting(claim):
+            return f'persistentvolumeclaim "{name}" is being deleted'
+    unbound = any(dig(claim, "status", "phase") != "Bound" for claim in claims.values())
+    return "pod has unbound immediate PersistentVolumeClaims" if unbound else ""
+
+
+def explain(pod: Object, loads: Sequence[Load], *, everywhere: str = "") -> str:
+    """Say why no node fits; *everywhere* is a reason that all nodes have."""
     if not loads:
         return "no nodes available to schedule pods"
-    counted = Counter(problem for load in loads for problem in problems(pod, load))
+    counted = Counter(problem for load in loads for problem in ([everywhere] if everywhere else problems(pod, load)))
     listed = ", ".join(sorted(f"{number} {problem}" for problem, number in counted.items()))
     return f"0/{len(loads)} nodes are available: {listed}."

@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from emulator.kube.ages import age, span
-from emulator.kube.errors import Cause, forbidden_field, invalid, required, unsupported
-from emulator.kube.kinds.pod_template import SPEC, default_pod_spec, pod_spec_causes
+from emulator.kube.errors import Cause, invalid, required, unsupported
+from emulator.kube.kinds.pod_template import default_pod_spec, pod_spec_causes
 from emulator.kube.names import label_causes
 from emulator.kube.objects import Object, dig, labels_of, moment_of, name_of, uid_of
 from emulator.kube.resource import STATUS, Column, Field, Resource
 from emulator.kube.selectors import selects
-from emulator.kube.shapes import METADATA, MapOf
 
 COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
 IMMUTABLE = ("completions", "selector", "template", "completionMode")
@@ -32,12 +31,13 @@ def begin(job: Object) -> None:
     labels |= {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name_of(job)}
     chosen = spec.setdefault("selector", {}).setdefault("matchLabels", {})
     chosen.setdefault("batch.kubernetes.io/controller-uid", uid)
+    template["metadata"].setdefault("creationTimestamp", None)
     if not labels_of(job):
         job["metadata"]["labels"] = dict(labels)
 
 
 def default(job: Object) -> None:
-    spec = job["spec"]
+    spec = job.setdefault("spec", {})
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
     spec.setdefault("parallelism", 1)
@@ -45,17 +45,26 @@ def default(job: Object) -> None:
     spec.setdefault("completionMode", "NonIndexed")
     spec.setdefault("suspend", False)
     # A job without a restartPolicy is refused; the default of pods would hide that it was missing.
-    pod_spec = spec["template"].setdefault("spec", {})
+    pod_spec = spec.setdefault("template", {}).setdefault("spec", {})
     policy = pod_spec.get("restartPolicy")
     default_pod_spec(pod_spec)
     pod_spec["restartPolicy"] = policy or "Always"
 
 
 def validate(job: Object) -> list[Cause]:
-    return list(_causes(job["spec"]))
+    return [*_causes(job["spec"], _own_labels(job))]
 
 
-def _causes(spec: Object) -> Iterator[Cause]:
+def _own_labels(job: Object) -> dict[str, str] | None:
+    """The labels that this server gives the pods of a job, if it does."""
+    if job["spec"].get("manualSelector"):
+        return None
+    uid, name = uid_of(job), name_of(job)
+    old = {"controller-uid": uid, "job-name": name}
+    return old | {f"batch.kubernetes.io/{key}": value for key, value in old.items()}
+
+
+def _causes(spec: Object, own_labels: dict[str, str] | None) -> Iterator[Cause]:
     for name in COUNTS:
         if spec.get(name, 0) < 0:
             yield invalid(f"spec.{name}", spec[name], "must be greater than or equal to 0")
@@ -65,7 +74,9 @@ def _causes(spec: Object) -> Iterator[Cause]:
     yield from label_causes(labels, "spec.template.metadata.labels")
     if not spec.get("selector"):
         yield required("spec.selector")
-    elif not selects(spec["selector"], labels):
+    elif own_labels is not None and not selects(spec["selector"], own_labels):
+        yield invalid("spec.selector", spec["selector"], "`selector` not auto-generated")
+    if not selects(spec.get("selector") or {}, labels):
         yield invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`")
     pod_spec = spec["template"]["spec"]
     yield from pod_spec_causes(pod_spec, "spec.template.spec")
@@ -75,7 +86,7 @@ def _causes(spec: Object) -> Iterator[Cause]:
 
 def validate_update(new: Object, old: Object) -> list[Cause]:
     changed = [name for name in IMMUTABLE if new["spec"].get(name) != old["spec"].get(name)]
-    return [forbidden_field(f"spec.{name}", "field is immutable") for name in changed]
+    return [invalid(f"spec.{name}", new["spec"].get(name), "field is immutable") for name in changed]
 
 
 def completions(job: Object, _now: datetime) -> str:
@@ -115,18 +126,6 @@ JOBS = Resource(
     categories=("all",),
     subresources=(STATUS,),
     selectable={"status.successful": Field(("status", "succeeded"), "0")},
-    shape={
-        "metadata": METADATA,
-        "spec": dict.fromkeys(COUNTS, int)
-        | {
-            "suspend": bool,
-            "manualSelector": bool,
-            "completionMode": str,
-            "selector": {"matchLabels": MapOf(str)},
-            "template": {"metadata": METADATA, "spec": SPEC},
-        },
-        "status": {"conditions": [{}], "active": int, "succeeded": int, "failed": int},
-    },
     begin=begin,
     default=default,
     validate=validate,

@@ -7,8 +7,7 @@ from typing import Any
 
 from emulator.kube.ages import age
 from emulator.kube.objects import Object, dig, has_condition, labels_of, name_of
-from emulator.kube.resource import STATUS, Column, Field, Resource
-from emulator.kube.shapes import METADATA, QUANTITY, MapOf
+from emulator.kube.resource import PROXY_VERBS, STATUS, Column, Field, Resource, Subresource
 
 ROLE_LABEL = "node-role.kubernetes.io/"
 
@@ -45,19 +44,8 @@ NODES = Resource(
     plural="nodes",
     namespaced=False,
     short_names=("no",),
-    subresources=(STATUS,),
+    subresources=(Subresource("proxy", PROXY_VERBS, "NodeProxyOptions"), STATUS),
     selectable={"spec.unschedulable": Field(("spec", "unschedulable"), "false")},
-    shape={
-        "metadata": METADATA,
-        "spec": {"unschedulable": bool, "taints": [{"key": str, "value": str, "effect": str}]},
-        "status": {
-            "addresses": [{"type": str, "address": str}],
-            "conditions": [{"type": str, "status": str}],
-            "capacity": MapOf(QUANTITY),
-            "allocatable": MapOf(QUANTITY),
-            "daemonEndpoints": {"kubeletEndpoint": {"Port": int}},
-        },
-    },
     begin=begin,
     columns=(
         Column("Name", lambda node, _now: name_of(node), format="name"),

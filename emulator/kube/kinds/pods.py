@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from emulator.kube.ages import age
 from emulator.kube.errors import Cause, forbidden_field, invalid
-from emulator.kube.kinds.pod_template import SPEC, default_pod_spec, pod_spec_causes
+from emulator.kube.kinds.pod_template import default_pod_spec, pod_spec_causes
 from emulator.kube.objects import Object, clone, dig, has_condition, is_deleting, name_of
-from emulator.kube.resource import STATUS, Column, Resource, Subresource, selectable
-from emulator.kube.shapes import METADATA
+from emulator.kube.resource import PROXY_VERBS, STATUS, Column, Resource, Subresource, selectable
 
 WHAT_MAY_CHANGE = (
     "pod updates may not change fields other than `spec.containers[*].image`, `spec.initContainers[*].image`, "
@@ -67,7 +67,15 @@ def validate_update(new: Object, old: Object) -> Iterator[Cause]:
     tolerated = after.pop("tolerations", None) or []
     kept = all(toleration in tolerated for toleration in before.pop("tolerations", None) or [])
     if before != after or not kept:
-        yield forbidden_field("spec", WHAT_MAY_CHANGE)
+        yield forbidden_field("spec", f"{WHAT_MAY_CHANGE}\n{_difference(before, after)}")
+
+
+def _difference(before: Object, after: Object) -> str:
+    """Show what changed, a field a line."""
+    fields = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return "\n".join(
+        f"- {name}: {json.dumps(before.get(name))}\n+ {name}: {json.dumps(after.get(name))}" for name in fields
+    )
 
 
 def _deadline_causes(new: int | None, old: int | None) -> Iterator[Cause]:
@@ -134,9 +142,13 @@ PODS = Resource(
     categories=("all",),
     subresources=(
         STATUS,
-        Subresource("log", ("get",)),
+        Subresource("attach", ("create", "get"), "PodAttachOptions"),
         Subresource("binding", ("create",), "Binding"),
         Subresource("eviction", ("create",), "Eviction", "policy", "v1"),
+        Subresource("exec", ("create", "get"), "PodExecOptions"),
+        Subresource("log", ("get",)),
+        Subresource("portforward", ("create", "get"), "PodPortForwardOptions"),
+        Subresource("proxy", PROXY_VERBS, "PodProxyOptions"),
     ),
     selectable=selectable(
         "spec.nodeName",
@@ -147,7 +159,6 @@ PODS = Resource(
         "status.podIP",
         "status.nominatedNodeName",
     ),
-    shape={"metadata": METADATA, "spec": SPEC, "status": {"phase": str, "conditions": [{}], "containerStatuses": [{}]}},
     begin=begin,
     default=default,
     validate=validate,

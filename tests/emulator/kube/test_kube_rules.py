@@ -11,9 +11,9 @@ from emulator.kube.ages import span
 from emulator.kube.controllers.job_plan import TRACKING, plan
 from emulator.kube.controllers.scheduling import choose, explain, load_of
 from emulator.kube.errors import ApiError
+from emulator.kube.label_selectors import parse as parse_labels
 from emulator.kube.patches import json_patch, merge_patch, strategic_patch
 from emulator.kube.quantities import quantity
-from emulator.kube.selectors import parse_labels
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 BACKOFF = timedelta(seconds=10)

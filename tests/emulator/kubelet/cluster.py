@@ -202,6 +202,10 @@ class Namespace:
     def pod(self, name: str = "a") -> Any:
         return self.cluster.get(f"{self._path}/pods/{name}")
 
+    def find(self, kind: str) -> list[Any]:
+        """All objects of a kind."""
+        return list(self.cluster.get(f"{self._path}/{kind}")["items"])
+
     def wait(self, condition: Callable[[Any], Any], name: str = "a") -> Any:
         """The pod as it is when *condition* holds of it."""
         found: list[Any] = []

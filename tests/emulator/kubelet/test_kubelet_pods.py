@@ -149,7 +149,7 @@ def test_a_pod_that_heeds_sigterm_goes_at_once(namespace: Namespace) -> None:
     eventually(lambda: namespace.phase("Running") and namespace.output() == "up\n")
     namespace.delete()
     namespace.gone()
-    assert "Killing" in dict(namespace.events())
+    assert namespace.event("Killing") == "Stopping container main"
 
 
 def test_a_deaf_pod_and_its_daemons_are_killed_after_the_grace_period(namespace: Namespace) -> None:

@@ -1,0 +1,203 @@
+"""The Kubernetes emulator under load: `python -m benchmarks.kube [--pods N] [--watchers N] [--server URL --token T]`.
+
+Starts an API server of its own, or measures the one named (a real one, for comparison; plain HTTP). The pods are
+objects only: their scheduler is nobody. Latencies are those of one client after the other, and of eight at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import aiohttp
+
+from benchmarks.machine import describe, pss_mib
+
+TOKEN = "benchmark"
+NAMESPACE = "benchmark"
+AT_ONCE = 8
+
+
+@dataclass(slots=True)
+class Target:
+    """A server, where it is a process of ours with its pid."""
+
+    session: aiohttp.ClientSession
+    url: str
+    pid: int | None = None
+    figures: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def pods(self) -> str:
+        return f"{self.url}/api/v1/namespaces/{NAMESPACE}/pods"
+
+    def note(self, what: str, figure: str) -> None:
+        self.figures.append((what, figure))
+        print(f"{what:<58} {figure}", flush=True)
+
+    def note_memory(self, what: str) -> None:
+        if self.pid:
+            self.note(f"memory, {what}", f"{pss_mib(self.pid):.0f} MiB")
+
+
+def pod(name: str) -> dict[str, Any]:
+    environment = [{"name": f"NAME_{number}", "value": "x" * 20} for number in range(20)]
+    container = {"name": "main", "image": "example.org/x:1", "command": ["sh", "-c", "true"], "env": environment}
+    labels = {"app": "jupyterhub", "component": "singleuser-server"}
+    return {
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"schedulerName": "nobody", "containers": [container]},
+    }
+
+
+async def timed(work: Awaitable[Any]) -> float:
+    begun = time.perf_counter()
+    await work
+    return (time.perf_counter() - begun) * 1000
+
+
+def spread(milliseconds: list[float]) -> str:
+    worst = quantiles(milliseconds, n=100)[98]
+    return f"{median(milliseconds):.1f} ms  (99 %: {worst:.1f}, most: {max(milliseconds):.1f})"
+
+
+async def create(target: Target, name: str) -> None:
+    async with target.session.post(target.pods, json=pod(name)) as answer:
+        assert answer.status == 201, await answer.text()
+        await answer.read()
+
+
+async def get(target: Target, url: str) -> Any:
+    async with target.session.get(url) as answer:
+        assert answer.status == 200, await answer.text()
+        return json.loads(await answer.read())
+
+
+async def at_once(work: list[Callable[[], Awaitable[Any]]]) -> list[float]:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(make: Callable[[], Awaitable[Any]]) -> float:
+        async with turns:
+            return await timed(make())
+
+    return await asyncio.gather(*map(one, work))
+
+
+async def measure(target: Target, pods: int, watchers: int) -> None:
+    body = {"metadata": {"name": NAMESPACE}}
+    async with target.session.post(f"{target.url}/api/v1/namespaces", json=body) as answer:
+        assert answer.status in (201, 409)
+    await asyncio.sleep(1)
+    target.note_memory("at the start")
+    half = pods // 2
+    target.note("create a pod", spread([await timed(create(target, f"a{number}")) for number in range(half)]))
+    begun = time.perf_counter()
+    many = await at_once([lambda name=f"b{number}": create(target, name) for number in range(half)])  # type: ignore[misc]
+    target.note(f"create a pod, {AT_ONCE} clients", spread(many))
+    target.note(f"pods a second, {AT_ONCE} clients", f"{half / (time.perf_counter() - begun):.0f}")
+    target.note_memory(f"{pods} pods")
+    whole = [await timed(get(target, target.pods)) for _ in range(20)]
+    target.note(f"list {pods} pods", spread(whole))
+    page = [await timed(get(target, f"{target.pods}?limit=50")) for _ in range(50)]
+    target.note(f"list 50 of {pods} pods", spread(page))
+    selected = [await timed(get(target, f"{target.pods}?fieldSelector=metadata.name%3Da1")) for _ in range(50)]
+    target.note(f"list one of {pods} pods by its name", spread(selected))
+    one = [await timed(get(target, f"{target.pods}/a1")) for _ in range(200)]
+    target.note("get a pod", spread(one))
+    await measure_watches(target, watchers)
+
+
+async def measure_watches(target: Target, watchers: int) -> None:
+    """Time from the request that changes a pod to the moment when the last of all watchers knows."""
+    version = (await get(target, f"{target.pods}?limit=1"))["metadata"]["resourceVersion"]
+    seen: list[asyncio.Queue[float]] = [asyncio.Queue() for _ in range(watchers)]
+    tasks = [asyncio.ensure_future(follow(target, version, queue)) for queue in seen]
+    await asyncio.sleep(2)
+    delays = []
+    for number in range(50):
+        begun = time.perf_counter()
+        await patch(target, str(number))
+        moments = [await queue.get() for queue in seen]
+        delays.append((max(moments) - begun) * 1000)
+    target.note(f"a change, until the last of {watchers} watchers knows", spread(delays))
+    begun = time.perf_counter()
+    for number in range(200):
+        await patch(target, f"b{number}")
+    for queue in seen:
+        for _ in range(200):
+            await queue.get()
+    target.note("events a second, all watchers together", f"{200 * watchers / (time.perf_counter() - begun):.0f}")
+    target.note_memory(f"{watchers} watchers")
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def patch(target: Target, value: str) -> None:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    data = json.dumps({"metadata": {"annotations": {"n": value}}})
+    async with target.session.patch(f"{target.pods}/a1", data=data, headers=headers) as answer:
+        assert answer.status == 200
+        await answer.read()
+
+
+async def follow(target: Target, version: str, seen: asyncio.Queue[float]) -> None:
+    async with target.session.get(f"{target.pods}?watch=1&resourceVersion={version}") as answer:
+        async for _line in answer.content:
+            seen.put_nowait(time.perf_counter())
+
+
+@asynccontextmanager
+async def own_server() -> AsyncIterator[Target]:
+    with tempfile.TemporaryDirectory() as folder:
+        tokens = Path(folder) / "tokens"
+        tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        command = [sys.executable, "-m", "emulator.kube", "--port", "0", "--state", folder, "--token-file", str(tokens)]
+        begun = time.perf_counter()
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            line = next(line for line in process.stderr if "listening on http://" in line)
+            ready_s = time.perf_counter() - begun
+            async with session(TOKEN) as opened:
+                target = Target(opened, line.rpartition(" ")[2].strip(), process.pid)
+                target.note("start of the process, until it listens", f"{ready_s:.2f} s")
+                yield target
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def session(token: str) -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=None)
+    headers = {"Authorization": f"Bearer {token}"}
+    return aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kube", description=__doc__)
+    parser.add_argument("--pods", type=int, default=1000)
+    parser.add_argument("--watchers", type=int, default=200)
+    parser.add_argument("--server", help="another server, http://host:port")
+    parser.add_argument("--token", default="")
+    given = parser.parse_args()
+    print(describe(), flush=True)
+    if given.server:
+        async with session(given.token) as opened:
+            await measure(Target(opened, given.server.rstrip("/")), given.pods, given.watchers)
+        return
+    async with own_server() as target:
+        await measure(target, given.pods, given.watchers)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,213 @@
+"""Who manages which fields: server-side apply with its conflicts, and what other writes take over. Pure.
+
+https://kubernetes.io/docs/reference/using-api/server-side-apply/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emulator.kube.errors import ApiError, Cause
+from emulator.kube.field_sets import (
+    ATOMIC_MAPS,
+    LIST_KEYS,
+    SETS,
+    Fields,
+    difference,
+    fields_of,
+    has,
+    key_of,
+    leaves,
+    shown,
+    union,
+    value_at,
+    without,
+)
+from emulator.kube.objects import Object, clone, metadata
+from emulator.kube.schema import TYPES
+
+# What says which object is meant, or is the server's own, belongs to nobody.
+NOBODYS: Fields = {
+    "f:apiVersion": {}, "f:kind": {},
+    "f:metadata": dict.fromkeys(
+        ("f:name", "f:namespace", "f:uid", "f:resourceVersion", "f:creationTimestamp", "f:generateName",
+         "f:deletionTimestamp", "f:deletionGracePeriodSeconds", "f:managedFields", "f:generation"), {}
+    ),
+}  # fmt: skip
+
+
+FIRST = "before-first-apply"
+
+
+@dataclass(frozen=True, slots=True)
+class Manager:
+    """Who writes: a name, how (Apply or Update), and when."""
+
+    name: str
+    operation: str
+    time: str
+
+    def has(self, entry: Object) -> bool:
+        return (entry.get("manager"), entry.get("operation"), entry.get("subresource", "")) == (
+            self.name,
+            self.operation,
+            "",
+        )
+
+
+def owned(kind: str, obj: Object) -> Fields:
+    """Return the fields of an object that somebody can manage."""
+    found = difference(fields_of(kind, obj), NOBODYS)
+    found.pop("f:status", None)
+    return found
+
+
+def entries_of(obj: Object) -> list[Object]:
+    return metadata(obj).get("managedFields") or []
+
+
+def after_update(old: Object, new: Object, manager: Manager) -> list[Object]:
+    """Return managedFields after a write that is no apply: what it changed is its own.
+
+    They are kept from the first apply on; whatever was there before belongs to `before-first-apply`."""
+    kind, before = str(new["kind"]), entries_of(old)
+    if not before:
+        return []
+    now = owned(kind, new)
+    changed = _changed(owned(kind, old), now, old, new)
+    kept = []
+    for entry in before:
+        fields = _without_all(entry["fieldsV1"], [*leaves(changed), *_gone(entry["fieldsV1"], now)])
+        if manager.has(entry):
+            changed = union(fields, changed)
+        elif fields:
+            kept.append(entry | {"fieldsV1": fields})
+    return [*kept, _entry(new, manager, changed)] if changed else kept
+
+
+def _changed(before: Fields, now: Fields, old: Object, new: Object) -> Fields:
+    result = now
+    for path in leaves(now):
+        if has(before, path) and value_at(old, path) == value_at(new, path):
+            result = without(result, path)
+    return result
+
+
+def _gone(fields: Fields, now: Fields) -> Iterator[tuple[str, ...]]:
+    return (path for path in leaves(fields) if not has(now, path))
+
+
+def _without_all(fields: Fields, paths: list[tuple[str, ...]]) -> Fields:
+    for path in paths:
+        fields = without(fields, path)
+    return fields
+
+
+def _entry(obj: Object, manager: Manager, fields: Fields) -> Object:
+    return {
+        "manager": manager.name,
+        "operation": manager.operation,
+        "apiVersion": obj["apiVersion"],
+        "time": manager.time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+
+
+def applied(old: Object | None, config: Object, manager: Manager, *, force: bool) -> Object:
+    """Return the object after an apply of *config*. Raises the 409 of its conflicts, unless *force* takes them over."""
+    kind = str(config["kind"])
+    wanted = owned(kind, config)
+    base: Object = old or {"kind": kind, "apiVersion": config["apiVersion"], "metadata": {}}
+    before = entries_of(base)
+    if old is not None and not before:
+        before = [_entry(old, replace(manager, name=FIRST, operation="Update"), owned(kind, old))]
+    entries, conflicts = [], []
+    for entry in before:
+        if manager.has(entry):
+            continue
+        lost = [path for path in _common(entry["fieldsV1"], wanted) if value_at(base, path) != value_at(config, path)]
+        conflicts += [(entry, path) for path in lost]
+        if left := _without_all(entry["fieldsV1"], lost):
+            entries.append(entry | {"fieldsV1": left})
+    if conflicts and not force:
+        raise conflict_of_managers(conflicts)
+    own: Fields = next((entry["fieldsV1"] for entry in before if manager.has(entry)), {})
+    result = clone(base)
+    for path in leaves(difference(own, wanted)):
+        if not any(has(entry["fieldsV1"], path) for entry in entries):
+            _remove(result, path)
+    result = _merged(kind, result, config)
+    result["metadata"]["managedFields"] = [*entries, _entry(config, manager, wanted)]
+    return result
+
+
+def _common(one: Fields, other: Fields) -> list[tuple[str, ...]]:
+    return [path for path in leaves(one) if has(other, path)]
+
+
+def conflict_of_managers(conflicts: list[tuple[Object, tuple[str, ...]]]) -> ApiError:
+    """Return the 409 that says whose fields an apply would change."""
+    by_manager: dict[str, list[str]] = {}
+    for entry, path in conflicts:
+        using = "" if entry["operation"] == "Apply" else f" using {entry['apiVersion']}"
+        by_manager.setdefault(f'"{entry["manager"]}"{using}', []).append(shown(path))
+    count = sum(map(len, by_manager.values()))
+    many = "s" if count > 1 else ""
+    if count == 1:
+        text = next(f"conflict with {who}: {fields[0]}" for who, fields in by_manager.items())
+    else:
+        listed = (
+            f"conflicts with {who}:\n" + "\n".join(f"- {f}" for f in fields) for who, fields in by_manager.items()
+        )
+        text = "\n".join(listed)
+    causes = [
+        Cause(field, "FieldManagerConflict", f"conflict with {who}")
+        for who, fields in by_manager.items()
+        for field in fields
+    ]
+    details = {"causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes]}
+    return ApiError(409, "Conflict", f"Apply failed with {count} conflict{many}: {text}", details)
+
+
+def _remove(obj: Any, path: tuple[str, ...]) -> None:
+    *way, last = path
+    inside = value_at(obj, tuple(way))
+    if isinstance(inside, dict):
+        inside.pop(last[2:], None)
+    elif isinstance(inside, list) and (item := value_at(inside, (last,))) is not None:
+        inside.remove(item)
+
+
+def _merged(type_name: str, live: Object, config: Object) -> Object:
+    """Return *live* with all of *config*: lists with keys item by item, what is there before what is new."""
+    types, result = TYPES[type_name], dict(live)
+    for key, value in config.items():
+        known = types.get(key)
+        if known is None or key not in live or known.name not in TYPES:
+            result[key] = _united(type_name, key, live.get(key), value)
+        elif isinstance(value, dict) and known.form == "":
+            result[key] = _merged(known.name, live[key], value)
+        elif isinstance(value, list) and (keys := LIST_KEYS.get((type_name, key))):
+            result[key] = _merged_items(known.name, live[key], value, keys)
+        else:
+            result[key] = value
+    return result
+
+
+def _united(type_name: str, key: str, live: Any, value: Any) -> Any:
+    if isinstance(live, dict) and isinstance(value, dict) and (type_name, key) not in ATOMIC_MAPS:
+        return live | value
+    if (type_name, key) in SETS and isinstance(live, list):
+        return [*live, *(item for item in value if item not in live)]
+    return value
+
+
+def _merged_items(type_name: str, live: list[Any], config: list[Any], keys: tuple[str, ...]) -> list[Any]:
+    named = {key_of(item, keys): item for item in live}
+    for item in config:
+        key = key_of(item, keys)
+        named[key] = _merged(type_name, named[key], item) if key in named else item
+    return [*named.values()]
