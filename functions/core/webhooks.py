@@ -92,9 +92,10 @@ def read_body(body: bytes, content_type: str) -> object:
     if content_type not in (JSON, FORM):
         raise BadRequest(f"A delivery is {JSON}. Choose that as the content type of the webhook.")
     try:
-        if content_type == FORM:
-            [body] = parse_qs(body, max_num_fields=MOST_FIELDS).get(b"payload", [b""])
-        return json.loads(body)
+        if content_type == JSON:
+            return json.loads(body)
+        [payload] = parse_qs(body.decode(), max_num_fields=MOST_FIELDS).get("payload", [""])
+        return json.loads(payload)
     except (ValueError, RecursionError) as error:
         raise BadRequest("The delivery is not JSON that can be read.") from error
 

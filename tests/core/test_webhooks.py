@@ -91,8 +91,10 @@ def test_secrets_are_separated_by_commas() -> None:
 
 
 def test_both_content_types_of_github_are_read() -> None:
-    text = json.dumps({"ref": "a&b"})
-    assert read_body(text.encode(), JSON) == read_body(urlencode({"payload": text}).encode(), FORM) == {"ref": "a&b"}
+    text = json.dumps({"ref": "a&b grün"}, ensure_ascii=False)
+    assert (
+        read_body(text.encode(), JSON) == read_body(urlencode({"payload": text}).encode(), FORM) == {"ref": "a&b grün"}
+    )
 
 
 @pytest.mark.parametrize(
