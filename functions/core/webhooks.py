@@ -30,8 +30,8 @@ MOST_BYTES = 5_000_000
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 MOST_FIELDS = 10
 BRANCHES, TAGS = "refs/heads/", "refs/tags/"
-# As encodeURIComponent, which made the links.
-UNESCAPED = "/!*'()"
+# What stands in the links of our form as it is: what encodeURI leaves, without ? and #.
+UNESCAPED = "/;,:@&=+$!*'()"
 SURROGATES = re.compile("[\ud800-\udfff]")
 GITLAB_EVENTS = ("Push Hook", "Tag Push Hook")
 

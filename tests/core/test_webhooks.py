@@ -207,6 +207,7 @@ def test_what_gitlab_tells_of_in_vain(event: str, name: str) -> None:
     [
         ("fix/#12", "owner/plots/fix/%2312"),
         ("100%", "owner/plots/100%25"),
+        ("a@b+c&d", "owner/plots/a@b+c&d"),
         ("HEAD", "owner/plots/HEAD"),
         ("grün", "owner/plots/gr%C3%BCn"),
         ("it's(1)!", "owner/plots/it's(1)!"),
