@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 PROXY = VENV / "proxy"
-# Programs that were written for BinderHub, and must work here.
+# Programs that were written for BinderHub, and must work here; and GitHub's own way to sign deliveries.
 CLIENTS = VENV / "clients"
 STAMP = VENV / "binderless.json"
 PYTHON = VENV / "bin" / "python"

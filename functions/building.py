@@ -113,6 +113,26 @@ def refresh_build(build: Build, world: World) -> Build:
     return changed or world.builds.get(build.image) or after
 
 
+def cancel_build(image: str, reason: str, world: World) -> bool:
+    """Stop the build of *image* unless somebody waits for it; whether it was stopped.
+
+    It counts neither as a success nor as a failure. It is recorded first: a launch that comes in between begins the
+    next attempt, under another name at the backend.
+    """
+    if world.launches.where("waiting_for", image, limit=1):
+        return False
+    known = world.builds.get(image)
+    if known is not None:
+        # It may have ended well, and nobody has heard of it yet.
+        refresh_build(known, world)
+    now = world.clock.now()
+    stopped = world.builds.change(image, lambda build: builds.cancelled(build, reason, now=now))
+    if stopped is None:
+        return False
+    world.backend.cancel(stopped.backend_id)
+    return True
+
+
 def _counted(build: Build, world: World) -> Build:
     # Before its end is written, so that it is counted whoever dies in between.
     if not build.open:

@@ -37,7 +37,26 @@ def _world() -> World:
 @site.get("/")
 def home() -> Response:
     """The form that turns a repository's address into a launch link and a badge."""
-    return _page("index.html", title="Binderless")
+    webhooks = _webhooks()
+    return _page(
+        "index.html",
+        title="Binderless",
+        page_config={"webhooks": webhooks} if webhooks else {},
+        webhooks=webhooks,
+    )
+
+
+def _webhooks() -> Mapping[str, Any]:
+    """The webhooks that are switched on, by provider: what a host is told to call, and the site where that is done."""
+    config = _world().config
+    if not config.webhooks.repositories:
+        return {}
+    base = f"{visitor.host_url(request, config)}webhooks/"
+    known = {
+        "gh": (config.webhooks.github_secrets, {"url": f"{base}github", "site": config.github.url.rstrip("/")}),
+        "gl": (config.webhooks.gitlab_tokens, {"url": f"{base}gitlab", "site": config.gitlab.url.rstrip("/")}),
+    }
+    return {name: shown for name, (secrets, shown) in known.items() if secrets and name in _world().providers}
 
 
 @site.get("/about")

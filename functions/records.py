@@ -1,4 +1,4 @@
-"""Builds, launches and how they ended in the store, as typed values with read-change-write."""
+"""Builds, launches, how they ended, and pushes in the store, as typed values with read-change-write."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from functions.core.errors import UpstreamError
 from functions.core.launch import Launch, Phase
 from functions.core.metrics import Counted, Outcome, Timed, Times, Totals
 from functions.core.ports import BuildStatus, Document, ResolvedRepo, Store
+from functions.core.prebuild import Prebuild, Spent
+from functions.core.webhooks import Push
 
 Record = TypeVar("Record")
 _MOST_CONFLICTS = 20
@@ -84,6 +86,28 @@ def outcomes(store: Store) -> Records[Outcome]:
     )
 
 
+def prebuilds(store: Store, *, expires_on: Callable[[float], str]) -> Records[Prebuild]:
+    """What was pushed, by branch; *expires_on* says when a record of that time may be forgotten."""
+    return Records(
+        store,
+        "prebuild",
+        key=lambda prebuild: prebuild.key,
+        write=lambda it: {**dataclasses.asdict(it), "due": _yes(it.due), "expires_on": expires_on(it.pushed_at)},
+        read=_read_prebuild,
+    )
+
+
+def spent(store: Store, *, expires_on: str) -> Records[Spent]:
+    """The builds that pushes have begun, by repository and day; written records may be forgotten after *expires_on*."""
+    return Records(
+        store,
+        "prebuild_day",
+        key=lambda it: it.key,
+        write=lambda it: {**dataclasses.asdict(it), "expires_on": expires_on},
+        read=lambda data: Spent(**_known(Spent, data)),
+    )
+
+
 def totals(store: Store) -> Records[Totals]:
     """The one record of the totals."""
     return Records(store, "totals", key=lambda _: TOTALS_KEY, write=_totals_data, read=_read_totals)
@@ -95,6 +119,11 @@ def _build_data(build: Build) -> dict[str, Any]:
 
 def _read_build(data: Mapping[str, Any]) -> Build:
     return Build(**_known(Build, data, status=BuildStatus(data["status"])))
+
+
+def _read_prebuild(data: Mapping[str, Any]) -> Prebuild:
+    push = Push(**_known(Push, data["push"]))
+    return Prebuild(**_known(Prebuild, data, push=push, due=data["due"] == _yes(True)))
 
 
 def _launch_data(launch: Launch) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from functions import retention
 from functions.core.errors import BinderError, RateLimited, UpstreamError
 from functions.core.ports import Document, RepoProvider, ResolvedRepo, Store
 from functions.core.progress import ago
@@ -22,8 +22,6 @@ from functions.expiring import Expiring, Flights
 TROUBLE_S = 10.0
 LONGEST_TROUBLE_S = 60.0
 MOST_TROUBLES = 1000
-# How many past days the cull looks at, should it not have run for some.
-FORGET_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +59,7 @@ class Refs:
 
     def forget(self) -> int:
         """Forget what has not been asked for in a long time; how many that were."""
-        today = int(self.now() // 86400)
-        expired = [
-            document
-            for day in range(today - FORGET_DAYS, today)
-            for document in self.store.query("ref", "expires_on", _date(day))
-        ]
-        for document in expired:
-            self.store.delete("ref", document.key)
-        return len(expired)
+        return retention.forget(self.store, "ref", now=self.now())
 
     def _resolve(self, key: str, provider: RepoProvider, spec: str) -> Resolution:
         document = self.store.get("ref", key)
@@ -95,7 +85,7 @@ class Refs:
         data: dict[str, Any] = {
             "repo": dataclasses.asdict(repo),
             "checked_at": now,
-            "expires_on": _date(int((now + self.keep_s) // 86400)),
+            "expires_on": retention.expires_on(now, keep_s=self.keep_s),
         }
         # Whoever comes between has asked at the same time as we.
         if before is None:
@@ -121,7 +111,3 @@ def _known(document: Document | None, now: float) -> tuple[ResolvedRepo | None, 
     names = {field.name for field in dataclasses.fields(ResolvedRepo)}
     fields = {name: value for name, value in document.data["repo"].items() if name in names}
     return ResolvedRepo(**fields), max(0.0, now - float(document.data["checked_at"]))
-
-
-def _date(day: int) -> str:
-    return datetime.fromtimestamp(day * 86400, UTC).date().isoformat()

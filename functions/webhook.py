@@ -3,44 +3,123 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 from flask import Request, Response
 
-from functions import edge
-from functions.building import ensure_build
-from functions.core.errors import BadRequest, NotAllowed
-from functions.core.names import image_name
-from functions.core.ports import ImageFound
-from functions.core.webhooks import MOST_BYTES, Ignored, Prebuild, check_signature, read_github
+from functions import edge, retention
+from functions.core.errors import BadRequest, MethodNotAllowed, NotAllowed
+from functions.core.settings import Secret, WebhookSettings
+from functions.core.webhooks import (
+    MOST_BYTES,
+    Ignored,
+    Ping,
+    Push,
+    check_signature,
+    check_token,
+    read_body,
+    read_github,
+    read_gitlab,
+    secrets_of,
+)
+from functions.prebuilding import KEEP_S, prebuild
 from functions.world import World
 
 log = logging.getLogger(__name__)
 
+MOST_ID = 200
+TOO_LARGE = f"A delivery has at most {MOST_BYTES // 1_000_000} MB."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """How the deliveries of one kind of git host are sent. `check` proves the sender by the body and its header."""
+
+    event_header: str
+    id_header: str
+    proof_header: str
+    secrets: Callable[[WebhookSettings], Secret]
+    check: Callable[[bytes, str | None, list[str]], None]
+    read: Callable[[str, object], Push | Ping | Ignored]
+
+
+HOSTS: Mapping[str, Host] = {
+    "github": Host(
+        event_header="X-GitHub-Event",
+        id_header="X-GitHub-Delivery",
+        proof_header="X-Hub-Signature-256",
+        secrets=lambda settings: settings.github_secrets,
+        check=check_signature,
+        read=read_github,
+    ),
+    "gitlab": Host(
+        event_header="X-Gitlab-Event",
+        # X-Gitlab-Event-UUID is shared by events of which one has caused the other.
+        id_header="Idempotency-Key",
+        proof_header="X-Gitlab-Token",
+        secrets=lambda settings: settings.gitlab_tokens,
+        check=lambda _, token, tokens: check_token(token, tokens),
+        read=read_gitlab,
+    ),
+}
+
 
 def webhook(request: Request, world: World) -> Response:
-    """`POST /webhooks/github`. The answer says what was begun, or why nothing was."""
-    if request.path.rstrip("/") != f"{world.config.web.base_path}webhooks/github":
+    """`POST /webhooks/github` and `/webhooks/gitlab`. The answer says what was begun, or why nothing was."""
+    prefix = f"{world.config.web.base_path}webhooks/"
+    name = request.path.rstrip("/").removeprefix(prefix)
+    if name not in HOSTS or not request.path.startswith(prefix):
         return edge.answer({"error": "NotFound", "message": "There is no such webhook here."}, status=404)
-    if request.method != "POST" or (request.content_length or 0) > MOST_BYTES:
-        raise BadRequest("A webhook is a POST of at most 5 MB.")
-    secrets = [secret for secret in world.config.webhooks.github_secrets.reveal().split(",") if secret]
+    if request.method != "POST":
+        raise MethodNotAllowed("A webhook is a POST.")
+    host = HOSTS[name]
+    body = _verified_body(request, host, world)
+    delivery = request.headers.get(host.id_header, "")
+    if not _is_new(f"{name}/{delivery}" if delivery else "", world):
+        return edge.answer({"status": "ignored", "reason": "This delivery has come before."})
+    try:
+        asked = host.read(request.headers.get(host.event_header, ""), read_body(body, request.mimetype))
+        return _answer(asked, world)
+    except Exception:
+        # Sent again, by hand or by the host, it has the same id.
+        world.store.delete("delivery", f"{name}/{delivery}")
+        raise
+
+
+def _verified_body(request: Request, host: Host, world: World) -> bytes:
+    """The raw body, once its sender is known. Raises NotAllowed, BadRequest and BadSignature."""
+    secrets = secrets_of(host.secrets(world.config.webhooks))
     if not secrets:
-        raise NotAllowed("Webhooks are switched off: no secret is set.")
+        raise NotAllowed("These webhooks are switched off: no secret is set.")
+    if (request.content_length or 0) > MOST_BYTES:
+        raise BadRequest(TOO_LARGE)
+    # One that comes without its length is cut there.
+    request.max_content_length = MOST_BYTES + 1
     body = request.get_data(cache=False)
-    check_signature(body, request.headers.get("X-Hub-Signature-256"), secrets)
-    wish = read_github(request.headers.get("X-GitHub-Event", ""), body, world.config.webhooks.repositories)
-    match wish:
+    if len(body) > MOST_BYTES:
+        raise BadRequest(TOO_LARGE)
+    host.check(body, request.headers.get(host.proof_header), secrets)
+    return body
+
+
+def _is_new(delivery: str, world: World) -> bool:
+    """Whether *delivery* (host and id) has not come before; one without an id always is."""
+    if len(delivery) > MOST_ID:
+        raise BadRequest("The id of the delivery is too long.")
+    memory = {"expires_on": retention.expires_on(world.clock.now(), keep_s=KEEP_S)}
+    return not delivery or world.store.create_if_absent("delivery", delivery, memory) is not None
+
+
+def _answer(asked: Push | Ping | Ignored, world: World) -> Response:
+    match asked:
+        case Ping():
+            return edge.answer({"status": "pong"})
         case Ignored(reason):
-            return edge.answer({"ignored": reason})
-        case Prebuild(provider, spec):
-            return edge.answer(_prebuild(provider, spec, world), status=202)
-
-
-def _prebuild(provider: str, spec: str, world: World) -> dict[str, str]:
-    repo = world.providers[provider].resolve(spec)
-    image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
-    if isinstance(world.registry.find(image), ImageFound):
-        return {"image": image, "status": "there already"}
-    build = ensure_build(repo, image, world, host=world.config.web.badge_base_url)
-    log.info("prebuilding", extra={"fields": {"provider": provider, "spec": spec, "image": image}})
-    return {"image": image, "status": build.status.value}
+            return edge.answer({"status": "ignored", "reason": reason})
+        case Push():
+            told = prebuild(asked, world)
+            fields = {name: value for name, value in asdict(told).items() if value}
+            where = {"provider": asked.provider, "repository": asked.repository, "ref": asked.ref}
+            log.info("pushed", extra={"fields": where | fields})
+            return edge.answer(fields, status=200 if told.status == "ignored" else 202)

@@ -133,5 +133,15 @@ def lost(build: Build, *, now: float) -> Build:
     )
 
 
+def cancelled(build: Build, reason: str, *, now: float) -> Build | None:
+    """The build that nobody wants any more; None when it has ended, or is just being submitted.
+
+    Whoever comes to want it need not wait for another attempt: it was not the repository that failed.
+    """
+    if not build.open or not build.backend_id:
+        return None
+    return replace(build, status=BuildStatus.CANCELLED, reason=reason, our_fault=True, finished_at=now)
+
+
 def _rank(status: BuildStatus) -> int:
     return _RANK.get(status, _TERMINAL_RANK)

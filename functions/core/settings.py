@@ -171,9 +171,17 @@ class WebhookSettings:
     github_secrets: Secret = setting(
         "Secrets of GitHub webhooks, separated by commas; none: webhooks refused.", Secret()
     )
+    gitlab_tokens: Secret = setting(
+        "Secret tokens of GitLab webhooks, separated by commas; none: webhooks refused.", Secret()
+    )
     repositories: tuple[str, ...] = setting(
         "Which repositories may prebuild, as patterns such as gh/my-org/*; none: none may.", ()
     )
+    refs: tuple[str, ...] = setting("Which of their branches and tags, as patterns such as release-*.", ("*",))
+    builds_per_day: int = setting(
+        "How many builds the pushes of a repository may begin in a day (UTC); 0: any number.", 50
+    )
+    debounce_s: int = setting("How long after a build of a branch has begun the next one may begin.", 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

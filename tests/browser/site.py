@@ -104,13 +104,13 @@ def wait_until(condition: Any) -> None:
 
 
 @contextmanager
-def serve_site(**web: Any) -> Iterator[Site]:
-    """A site of its own for one test, with these settings of the section `web`."""
+def serve_site(*, webhooks: dict[str, Any] | None = None, **web: Any) -> Iterator[Site]:
+    """A site of its own for one test, with these settings of the sections `webhooks` and `web`."""
     with web_server() as hub:
         clock = RunningClock()
         # Another host than the pages', which the browser is told to find on this machine.
         fakes = Fakes(clock=clock, hub=FakeHub(f"http://hub.test:{hub.port}"), provider=Described(GitHub()))
-        fakes.settings["web"] = web
+        fakes.settings |= {"web": web, "webhooks": webhooks or {}}
         hub.answer = _notebook_server
         git = Described(Git())
         site = Site("", fakes, git, hub, fakes.know(SPEC))

@@ -75,3 +75,21 @@ def test_the_end_is_recorded_with_its_time() -> None:
 
 def test_a_lost_build_is_our_fault() -> None:
     assert builds.lost(WORKING, now=NOW).our_fault
+
+
+def test_a_build_that_is_cancelled_may_be_tried_again_at_once() -> None:
+    cancelled = builds.cancelled(WORKING, "superseded", now=NOW)
+    assert cancelled is not None and cancelled.status is BuildStatus.CANCELLED
+    again = builds.to_retry(cancelled, now=NOW, pause_s=60)
+    assert again is not None and again.request.name != cancelled.request.name
+
+
+@pytest.mark.parametrize("build", [FAILED, BUILD], ids=["ended", "being submitted"])
+def test_there_is_not_always_something_to_cancel(build: Build) -> None:
+    assert builds.cancelled(build, "superseded", now=NOW) is None
+
+
+def test_a_late_report_does_not_bring_a_cancelled_build_back() -> None:
+    cancelled = builds.cancelled(WORKING, "superseded", now=NOW)
+    assert cancelled is not None
+    assert builds.reported(cancelled, report(BuildStatus.SUCCESS), now=NOW) == cancelled

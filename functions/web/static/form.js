@@ -1,7 +1,7 @@
 import { copySelected } from "./copy.js";
-import { badges, hasCredentials, launchLink, problemOf, providerOf, readAddress, specOf } from "./links.js";
+import { badges, hasCredentials, launchLink, problemOf, providerOf, readAddress, specOf, webhookPage } from "./links.js";
 
-const { repoProviders, badgeBaseUrl, baseUrl } = window.pageConfig;
+const { repoProviders, badgeBaseUrl, baseUrl, webhooks = {} } = window.pageConfig;
 const byId = (id) => document.getElementById(id);
 const fields = ["provider", "repo", "ref", "path", "path-kind"].map(byId);
 const [provider, repo, ref, path, pathKind] = fields;
@@ -36,6 +36,17 @@ function showLinks() {
   for (const button of document.querySelectorAll("[data-copy]")) button.disabled = !url;
 }
 
+function showWebhook() {
+  const section = byId("prebuild");
+  if (!section) return;
+  const webhook = webhooks[provider.value];
+  section.hidden = !webhook || !byId("link").value;
+  if (section.hidden) return;
+  byId("webhook").value = webhook.url;
+  byId("webhook-page").href = webhookPage(provider.value, webhook.site, readAddress(chosen(), repo.value).name);
+  for (const line of section.querySelectorAll("[data-webhook]")) line.hidden = line.dataset.webhook !== provider.value;
+}
+
 function complain(sentence) {
   complaint.textContent = sentence;
   repo.setAttribute("aria-invalid", String(Boolean(sentence)));
@@ -44,6 +55,7 @@ function complain(sentence) {
 function show() {
   showFields();
   showLinks();
+  showWebhook();
   // Nobody is told off in the middle of a word; but a password must not stay unnoticed.
   if (!problem() || complaint.textContent || hasCredentials(repo.value)) complain(problem());
 }

@@ -66,6 +66,11 @@ export function badges(base, link) {
   return { markdown: `[![Binder](${picture})](${link})`, rst: `.. image:: ${picture}\n   :target: ${link}` };
 }
 
+/** Where the webhooks of a repository are added, on the site of its host. */
+export function webhookPage(providerId, site, name) {
+  return `${site}/${encodePath(name)}/${providerId === "gl" ? "-/hooks" : "settings/hooks/new"}`;
+}
+
 /** Where to go in a server that is ready. A path that would lead out of it, token and all, is not followed. */
 export function serverAddress(ready, query) {
   const server = new URL(ready.url);

@@ -1,0 +1,36 @@
+"""Records that are forgotten in time: each names the last day on which it is wanted, and the scheduled round asks by
+that.
+
+Days are ISO dates in UTC, in the indexed field `expires_on`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from functions.core.ports import Store
+
+# How many past days are looked at, should no round have come for some.
+FORGET_DAYS = 7
+
+
+def expires_on(now: float, *, keep_s: float) -> str:
+    """The day on which a record of *now* is wanted last, if it is to be kept for *keep_s* seconds."""
+    return date(now + keep_s)
+
+
+def date(at: float) -> str:
+    """The day of a time in seconds since the epoch."""
+    return datetime.fromtimestamp(at, UTC).date().isoformat()
+
+
+def forget(store: Store, kind: str, *, now: float) -> int:
+    """Forget the records of *kind* whose day is over, as many as one query a day finds; how many that were."""
+    expired = [
+        document
+        for days in range(1, FORGET_DAYS + 1)
+        for document in store.query(kind, "expires_on", date(now - days * 86400))
+    ]
+    for document in expired:
+        store.delete(kind, document.key)
+    return len(expired)
