@@ -59,17 +59,19 @@ class Refs:
         self._remember(key, repo, self.store.get("ref", key))
         self._troubles.drop(key)
 
-    def forget(self) -> int:
-        """Forget what has not been asked for in a long time; how many that were."""
+    def expired(self, *, most: int) -> list[str]:
+        """Keys of what has not been asked for in a long time, *most* of them at once."""
         today = int(self.now() // 86400)
-        expired = [
-            document
-            for day in range(today - FORGET_DAYS, today)
-            for document in self.store.query("ref", "expires_on", _date(day))
-        ]
-        for document in expired:
-            self.store.delete("ref", document.key)
-        return len(expired)
+        keys: list[str] = []
+        for day in range(today - FORGET_DAYS, today):
+            left = most - len(keys)
+            found = self.store.query("ref", "expires_on", _date(day), limit=left) if left else ()
+            keys.extend(document.key for document in found)
+        return keys
+
+    def forget(self, key: str) -> None:
+        """Forget one of `expired`."""
+        self.store.delete("ref", key)
 
     def _resolve(self, key: str, provider: RepoProvider, spec: str) -> Resolution:
         document = self.store.get("ref", key)

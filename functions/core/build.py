@@ -133,5 +133,16 @@ def lost(build: Build, *, now: float) -> Build:
     )
 
 
+def given_up(build: Build, *, now: float) -> Build:
+    """The build that did not end, however long it was waited for."""
+    return replace(
+        build,
+        status=BuildStatus.EXPIRED,
+        reason="The build did not end in time and was given up. Please try again.",
+        our_fault=True,
+        finished_at=now,
+    )
+
+
 def _rank(status: BuildStatus) -> int:
     return _RANK.get(status, _TERMINAL_RANK)
