@@ -227,7 +227,7 @@ def test_a_hub_that_fails_in_the_middle_loses_nobody_it_has_not_told_of() -> Non
 def test_a_page_that_never_comes_does_not_hide_those_before_it() -> None:
     hub = BrokenHub()
     fakes = Fakes(hub=hub)
-    crowd(fakes, 20)
+    crowd(fakes, 15)
     judged = []
     for hub.answers in (1, 0, 1):
         judged.append(run(fakes)["kept"].get("server", {}))
@@ -291,6 +291,14 @@ def test_a_dry_run_decides_the_same_and_changes_nothing() -> None:
     assert (dry["dry_run"], wet["dry_run"]) == (True, False)
     assert dry["removed"] == wet["removed"] == {"pod": {"belongs to no server of the Hub": 1}, "server": {"is idle": 1}}
     assert dry["mended"]["build"] == wet["mended"]["build"]
+
+
+def test_a_dry_run_judges_everybody_once() -> None:
+    fakes = Fakes()
+    fakes.hub.page = 10
+    crowd(fakes, 95, idle=47)
+    report = run(fakes, "?dry_run=true")
+    assert (report["removed"], report["kept"]) == ({"server": {"is idle": 47}}, {"server": {"is in use": 48}})
 
 
 def test_a_dry_run_that_is_misspelt_is_none() -> None:
