@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from functions.exposition import exposition
 from functions.stream import launch_stream
 from tests.fakes.hub import NOON, FakeHub
 from tests.fakes.pods import FakePods
+from tests.fakes.store import Died
 from tests.fakes.world import FakeClock, Fakes
 from tests.functions.requests import request
 from tests.functions.test_on_build_complete import begin
@@ -139,6 +141,25 @@ def test_two_rounds_at_once_do_no_harm() -> None:
     run(fakes)
     assert len(set(fakes.hub.deleted)) == len(fakes.hub.deleted) == 47
     assert [report["trouble"] for report in reports] == [[], []]
+
+
+@pytest.mark.parametrize("calls", range(0, 60, 3))
+def test_a_round_that_dies_leaves_nothing_that_the_next_does_not_mend(calls: int) -> None:
+    fakes = Fakes()
+    fakes.finish_build(begin(fakes))
+    launched(fakes, collected=False)
+    crowd(fakes, 3, idle=2)
+    fakes.clock.time += 301
+    fakes.store.calls_left = calls
+    with suppress(Died):
+        run(fakes)
+    fakes.store.calls_left = None
+    fakes.clock.time += 30
+    run(fakes)
+    assert not fakes.world().launches.where("uncollected", "yes")
+    assert not fakes.world().builds.where("open", "yes")
+    # Two were idle before; the third is, after 331 s more, still in use.
+    assert {user.name for user in fakes.hub.users().users} == {"u00002"}
 
 
 def test_a_repository_may_have_limits_of_its_own() -> None:
