@@ -114,8 +114,9 @@ class Round:
         counts: dict[str, Any] = {verb: defaultdict(dict) for verb in ("removed", "mended", "kept", "left")}
         for deed, count in sorted(self.deeds.items()):
             counts[deed.verb][deed.what][deed.reason] = count
-        log.info("culled", extra={"fields": counts | {"dry_run": self.dry_run}})
-        return counts | {"dry_run": self.dry_run, "named": self.named, "trouble": self.trouble}
+        told = counts | {"dry_run": self.dry_run, "trouble": self.trouble}
+        log.info("culled", extra={"fields": told})
+        return told | {"named": self.named}
 
 
 Part = Callable[[Round], None]

@@ -124,6 +124,15 @@ def test_a_removal_is_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> Non
     assert lines == [{"what": "server", "name": "u00000", "reason": "is idle"}]
 
 
+def test_a_round_tells_the_log_of_its_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    fakes = Fakes()
+    fakes.hub.errors = [UpstreamError("JupyterHub", "answered 503.")]
+    with caplog.at_level("INFO"):
+        run(fakes)
+    [fields] = [record.__dict__["fields"] for record in caplog.records if record.message == "culled"]
+    assert fields["trouble"] == ["JupyterHub answered 503."]
+
+
 def test_users_on_all_pages_are_judged_although_others_go_meanwhile() -> None:
     fakes = Fakes()
     fakes.hub.page = 10
