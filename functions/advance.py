@@ -59,6 +59,11 @@ def advance(launch_id: str, world: World) -> Launch | None:
         return _give_up(leased, world, error)
 
 
+def due(launch: Launch, world: World) -> launches.Step:
+    """What `advance` would begin with."""
+    return _decide(launch, world)
+
+
 def _take_steps(launch: Launch, world: World) -> Launch | None:
     server: HubServer | NotAsked | None = _NOT_ASKED
     for _ in range(_MOST_STEPS):

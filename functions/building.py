@@ -9,7 +9,7 @@ from functions import outcomes
 from functions.core import build as builds
 from functions.core.build import Build
 from functions.core.errors import BinderError, LaunchFailed, NotAllowed, UpstreamError
-from functions.core.ports import ImageFound, ImageMissing, ResolvedRepo
+from functions.core.ports import BuildReport, ImageFound, ImageMissing, ResolvedRepo
 from functions.world import World
 
 
@@ -102,7 +102,11 @@ def refresh_build(build: Build, world: World) -> Build:
     """
     if not build.open or not build.backend_id:
         return build
-    report = world.backend.status(build.backend_id)
+    return record_report(build, world.backend.status(build.backend_id), world)
+
+
+def record_report(build: Build, report: BuildReport | None, world: World) -> Build:
+    """Record what the backend says of an open build; None is that it does not know it."""
     now = world.clock.now()
     after = builds.lost(build, now=now) if report is None else builds.reported(build, report, now=now)
     if after.succeeded:
@@ -131,6 +135,20 @@ def cancel_build(image: str, reason: str, world: World) -> bool:
         return False
     world.backend.cancel(stopped.backend_id)
     return True
+
+
+def submit_again(build: Build, world: World) -> Build | None:
+    """Submit a build that nobody has; None when somebody is about to."""
+    mine = world.builds.change(build.image, lambda it: builds.to_submit(it, now=world.clock.now()))
+    return None if mine is None else _submit(mine, world)
+
+
+def give_up_build(build: Build, world: World) -> bool:
+    """End an open build that will not end by itself, with what the backend has of it; False when it has moved on."""
+    if build.backend_id:
+        world.backend.cancel(build.backend_id)
+    after = builds.given_up(build, now=world.clock.now())
+    return world.builds.change(build.image, lambda it: _counted(after, world) if it == build else None) is not None
 
 
 def _counted(build: Build, world: World) -> Build:

@@ -13,8 +13,10 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from functions import records
 from functions.core.launch import Phase
 from functions.core.metrics import BUCKETS_S, Times, Totals
+from functions.core.rounds import COUNTED, RoundState
 from functions.outcomes import MOST_ROWS, read_totals
 from functions.world import World
 
@@ -24,7 +26,7 @@ __all__ = ["CONTENT_TYPE", "exposition"]
 def exposition(world: World) -> bytes:
     """The answer to a scrape: what happened on all instances, what goes on now, and this instance's GitHub quota."""
     registry = CollectorRegistry()
-    registry.register(_Families([*_outcomes(read_totals(world)), *_gauges(world)]))
+    registry.register(_Families([*_outcomes(read_totals(world)), *_rounds(world), *_gauges(world)]))
     return generate_latest(registry)
 
 
@@ -57,6 +59,18 @@ def _outcomes(totals: Totals) -> Iterator[Metric]:
 def _cumulative(what: str, histogram: Times) -> list[tuple[str, float]]:
     bounds = [*map(floatToGoString, BUCKETS_S[what]), "+Inf"]
     return [(bound, sum(histogram.buckets[: place + 1])) for place, bound in enumerate(bounds)]
+
+
+def _rounds(world: World) -> Iterator[Metric]:
+    state = records.rounds(world.store).get(records.ROUND_KEY) or RoundState()
+    for verb in COUNTED:
+        count = CounterMetricFamily(
+            f"binderless_{verb}", f"What the cull has {verb}, and why", labels=["what", "reason"]
+        )
+        for deed, number in state.deeds.items():
+            if deed.verb == verb:
+                count.add_metric([deed.what, deed.reason], number)
+        yield count
 
 
 def _gauges(world: World) -> Iterator[Metric]:

@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 KEEP_S = 7 * 86400.0
 # A push that cannot be seen to for so long is left to whoever clicks.
 GIVE_UP_S = 3600.0
-EXPIRING = ("delivery", "prebuild", "prebuild_day")
 SUPERSEDED = "A newer commit of the branch was pushed, and nobody waited for this one. Please try again."
 
 
@@ -68,18 +67,15 @@ def prebuild(push: Push, world: World) -> Told:
 
 
 def keep_up(world: World, *, until: float) -> Mapping[str, int]:
-    """What the scheduled round has to do for pushes, as counts of what was done: see to those that are due, stopping
-    at the time *until*, and forget what is over. May be repeated at any moment."""
+    """See to the pushes that are due, stopping at the time *until*; how many came to which status. May be repeated at
+    any moment."""
     counts: Counter[str] = Counter()
     for it in _prebuilds(world).where("due", "yes"):
         now = world.clock.now()
         if now > until:
             break
         if prebuilds.is_turn(it, now=now, debounce_s=world.config.webhooks.debounce_s):
-            counts[f"prebuilds: {_catch_up(it, world).status}"] += 1
-    for kind in EXPIRING:
-        if forgotten := retention.forget(world.store, kind, now=world.clock.now()):
-            counts[f"{kind} forgotten"] += forgotten
+            counts[_catch_up(it, world).status] += 1
     return counts
 
 

@@ -10,13 +10,15 @@ from functions.core.build import Build
 from functions.core.errors import UpstreamError
 from functions.core.launch import Launch, Phase
 from functions.core.metrics import Counted, Outcome, Timed, Times, Totals
-from functions.core.ports import BuildStatus, Document, ResolvedRepo, Store
+from functions.core.ports import BuildStatus, ResolvedRepo, Store
 from functions.core.prebuild import Prebuild, Spent
+from functions.core.rounds import Deed, RoundState
 from functions.core.webhooks import Push
 
 Record = TypeVar("Record")
 _MOST_CONFLICTS = 20
 TOTALS_KEY = "metrics"
+ROUND_KEY = "round"
 
 
 class Records(Generic[Record]):
@@ -55,14 +57,17 @@ class Records(Generic[Record]):
                 return changed
         raise UpstreamError("The store", f"has too many writers for {self._kind} {key}.")
 
-    def where(self, field: str, value: str, *, limit: int = 1000) -> Sequence[Record]:
-        return [self._read(document.data) for document in self._query(field, value, limit)]
+    def where(self, field: str, value: str, *, limit: int = 1000, after: str = "") -> Sequence[Record]:
+        """Records whose *field* is *value*, in the order of their keys, beginning after the key *after*."""
+        found = self._store.query(self._kind, field, value, limit=limit, after=after)
+        return [self._read(document.data) for document in found]
+
+    def key(self, record: Record) -> str:
+        """Under which key the record is."""
+        return self._key(record)
 
     def delete(self, key: str) -> None:
         self._store.delete(self._kind, key)
-
-    def _query(self, field: str, value: str, limit: int) -> Sequence[Document]:
-        return self._store.query(self._kind, field, value, limit=limit)
 
 
 def builds(store: Store) -> Records[Build]:
@@ -108,6 +113,11 @@ def spent(store: Store, *, expires_on: str) -> Records[Spent]:
     )
 
 
+def rounds(store: Store) -> Records[RoundState]:
+    """The one record that rounds of the cull hand on."""
+    return Records(store, "cull", key=lambda _: ROUND_KEY, write=_round_data, read=_read_round)
+
+
 def totals(store: Store) -> Records[Totals]:
     """The one record of the totals."""
     return Records(store, "totals", key=lambda _: TOTALS_KEY, write=_totals_data, read=_read_totals)
@@ -130,7 +140,8 @@ def _launch_data(launch: Launch) -> dict[str, Any]:
     return {
         **dataclasses.asdict(launch),
         "open": _yes(launch.open),
-        "running": _yes(launch.phase is Phase.READY and not launch.build_only),
+        "running": _yes(launch.running),
+        "uncollected": _yes(launch.running and not launch.collected_at),
         "waiting_for": launch.image if launch.phase is Phase.WAITING else "",
     }
 
@@ -157,6 +168,16 @@ def _read_totals(data: Mapping[str, Any]) -> Totals:
         },
         folded=tuple(data["folded"]),
     )
+
+
+def _round_data(state: RoundState) -> dict[str, Any]:
+    deeds = [deed._asdict() | {"count": count} for deed, count in state.deeds.items()]
+    return {"cursors": dict(state.cursors), "deeds": deeds}
+
+
+def _read_round(data: Mapping[str, Any]) -> RoundState:
+    deeds = {Deed(*map(row.get, Deed._fields)): row["count"] for row in data["deeds"]}
+    return RoundState(cursors=data["cursors"], deeds=deeds)
 
 
 def _known(kind: type[Any], data: Mapping[str, Any], **converted: Any) -> dict[str, Any]:

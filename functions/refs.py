@@ -57,10 +57,6 @@ class Refs:
         self._remember(key, repo, self.store.get("ref", key))
         self._troubles.drop(key)
 
-    def forget(self) -> int:
-        """Forget what has not been asked for in a long time; how many that were."""
-        return retention.forget(self.store, "ref", now=self.now())
-
     def _resolve(self, key: str, provider: RepoProvider, spec: str) -> Resolution:
         document = self.store.get("ref", key)
         known, age_s = _known(document, self.now())

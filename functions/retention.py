@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from functions.core.ports import Store
 
-# How many past days are looked at, should no round have come for some.
-FORGET_DAYS = 7
+# How many past days are looked at, should no round have come for some; each costs a query a kind and round.
+FORGET_DAYS = 3
 
 
 def expires_on(now: float, *, keep_s: float) -> str:
@@ -24,13 +24,11 @@ def date(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-def forget(store: Store, kind: str, *, now: float) -> int:
-    """Forget the records of *kind* whose day is over, as many as one query a day finds; how many that were."""
-    expired = [
-        document
-        for days in range(1, FORGET_DAYS + 1)
-        for document in store.query(kind, "expires_on", date(now - days * 86400))
-    ]
-    for document in expired:
-        store.delete(kind, document.key)
-    return len(expired)
+def expired(store: Store, kind: str, *, now: float, most: int) -> list[str]:
+    """Keys of the records of *kind* whose day is over, *most* of them at once."""
+    keys: list[str] = []
+    for days in range(1, FORGET_DAYS + 1):
+        left = most - len(keys)
+        found = store.query(kind, "expires_on", date(now - days * 86400), limit=left) if left else ()
+        keys.extend(document.key for document in found)
+    return keys

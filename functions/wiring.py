@@ -31,6 +31,7 @@ from functions.adapters.pubsub import PubSubPublisher
 from functions.adapters.registry import OCIRegistry, api_url
 from functions.adapters.registry_login import METADATA_URL, Account, GoogleAccount, PasswordAccount, is_googles
 from functions.adapters.stores.sqlite import SQLiteStore
+from functions.adapters.user_pods import UserPods
 from functions.core import config as configuration
 from functions.core.ports import RepoProvider
 from functions.core.settings import Config, RegistrySettings
@@ -82,6 +83,7 @@ def make_world(config: Config) -> World:
         new_token=partial(secrets.token_urlsafe, 16),
         push_verifier=_verifier(config, config.events.audience, config.events.service_account),
         scheduler_verifier=_verifier(config, config.scheduler.audience, config.scheduler.service_account),
+        pods=_pods(config),
     )
     return made
 
@@ -89,6 +91,12 @@ def make_world(config: Config) -> World:
 def jobs(config: Config) -> JobsApi:
     """The build jobs of the cluster that KUBECONFIG names, or that this process runs in."""
     return JobsApi(namespace=config.builds.namespace)
+
+
+def _pods(config: Config) -> UserPods | None:
+    """The pods of users' servers, where the operator has said which they are."""
+    namespace = config.cull.pods_namespace
+    return UserPods(JobsApi(namespace=namespace)) if namespace else None
 
 
 def publisher(config: Config) -> PubSubPublisher:

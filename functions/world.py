@@ -10,6 +10,7 @@ from functions.core.build import Build
 from functions.core.launch import Launch
 from functions.core.ports import BuildBackend, Hub, Registry, RepoProvider, Store
 from functions.core.settings import Config
+from functions.core.user_pods import Pods
 from functions.feeds import Feeds
 from functions.records import Records
 from functions.refs import Refs
@@ -48,3 +49,4 @@ class World:
     new_token: Callable[[], str]
     push_verifier: CallVerifier
     scheduler_verifier: CallVerifier
+    pods: Pods | None = None

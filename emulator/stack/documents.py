@@ -82,6 +82,7 @@ def functions_config(
             "audience": function_url(ports, "on_build_complete"),
             "certs_url": f"http://{HOST}:{ports['cloud']}/oauth2/v1/certs",
         },
+        "cull": {"pods_namespace": SERVERS_NAMESPACE},
         "scheduler": {"service_account": SCHEDULER_ACCOUNT, "audience": function_url(ports, "cull")},
         "providers": {"allow_http": True, "allow_private_addresses": True},
         "git": {"file_folders": list(map(str, repositories))},

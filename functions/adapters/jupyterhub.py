@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from functions.adapters.http import Answer, HttpClient
 from functions.core.errors import LaunchFailed, UpstreamError
-from functions.core.ports import HubProgress, HubServer, HubUser
+from functions.core.ports import HubProgress, HubServer, HubUser, UserPage
 
 PAGINATED = {"Accept": "application/jupyterhub-pagination+json"}
 _PAGE = 200
@@ -77,15 +78,9 @@ class JupyterHub:
         if answer.status == 400:
             raise UpstreamError("JupyterHub", f"did not delete the user: {_message(answer)}")
 
-    def users(self) -> Iterator[HubUser]:
-        # All pages first: whoever deletes users on the way would move those of later pages out of sight.
-        found: list[HubUser] = []
-        offset: int | None = 0
-        while offset is not None:
-            path = f"users?offset={offset}&limit={_PAGE}"
-            users, offset = _page(self._client.request("GET", path, headers=PAGINATED).json())
-            found.extend(users)
-        yield from found
+    def users(self, offset: int = 0) -> UserPage:
+        path = f"users?offset={offset}&limit={_PAGE}"
+        return _page(self._client.request("GET", path, headers=PAGINATED).json())
 
     def server_url(self, user: str) -> str:
         return f"{self._url}/user/{quote(user, safe='@~')}/"
@@ -132,13 +127,18 @@ def _event(line: str) -> HubProgress | None:
         raise _unreadable("progress") from error
 
 
-def _page(body: Any) -> tuple[list[HubUser], int | None]:
-    """The users of a page, and where the next one begins."""
+def _page(body: Any) -> UserPage:
     try:
-        following = body["_pagination"]["next"]
-        return [_user(model) for model in body["items"]], int(following["offset"]) if following else None
+        following, models = body["_pagination"]["next"], list(body["items"])
+        next_offset = int(following["offset"]) if following else None
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable("users") from error
+    users = []
+    for model in models:
+        # One that cannot be read does not hide the others.
+        with suppress(UpstreamError):
+            users.append(_user(model))
+    return UserPage(users=users, next_offset=next_offset, unreadable=len(models) - len(users))
 
 
 def _user(model: Any) -> HubUser:
@@ -162,7 +162,14 @@ def _server(model: Mapping[str, Any]) -> HubServer:
         url=str(model.get("url", "")),
         last_activity=_time(model.get("last_activity")),
         started_at=_time(model.get("started")),
+        repo=_repo(model.get("user_options")),
     )
+
+
+def _repo(options: Any) -> str:
+    """What the server was launched from, as its options tell (`functions.core.launch.server_options`)."""
+    request = options.get("binder_request", "") if isinstance(options, Mapping) else ""
+    return str(request).removeprefix("v2/")
 
 
 def _time(text: str | None) -> datetime | None:

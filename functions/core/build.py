@@ -143,5 +143,16 @@ def cancelled(build: Build, reason: str, *, now: float) -> Build | None:
     return replace(build, status=BuildStatus.CANCELLED, reason=reason, our_fault=True, finished_at=now)
 
 
+def given_up(build: Build, *, now: float) -> Build:
+    """The build that did not end, however long it was waited for."""
+    return replace(
+        build,
+        status=BuildStatus.EXPIRED,
+        reason="The build did not end in time and was given up. Please try again.",
+        our_fault=True,
+        finished_at=now,
+    )
+
+
 def _rank(status: BuildStatus) -> int:
     return _RANK.get(status, _TERMINAL_RANK)

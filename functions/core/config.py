@@ -16,6 +16,7 @@ import yaml
 from functions.core import settings
 from functions.core.build_tokens import token_keys
 from functions.core.errors import ConfigError
+from functions.core.idleness import limit_problems
 from functions.core.settings import Config, RegistrySettings, Secret, WebSettings
 
 PREFIX = "BINDERLESS_"
@@ -216,6 +217,7 @@ def _cross_checks(config: Config) -> Iterator[str]:
     if unknown:
         yield f"providers.enabled: no such provider: {', '.join(unknown)}"
     yield from _web_problems(config.web)
+    yield from (f"cull.limits: {problem}" for problem in limit_problems(config.cull.limits))
     if len(config.launches.secret.reveal()) < 32:
         yield "launches.secret: must have at least 32 characters"
     for name in ("hub.token",):

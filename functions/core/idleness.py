@@ -1,15 +1,22 @@
-"""Which servers and users have had their time; pure, so that the policy can be read and tested alone."""
+"""Which servers, users and pods have had their time; pure, so that the policy can be read and tested alone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
 
-from functions.core.launch import Launch, Phase
-from functions.core.ports import HubUser
+from functions.core.launch import Launch
+from functions.core.ports import HubServer, HubUser
 from functions.core.settings import CullSettings
+from functions.core.user_pods import UserPod
 
-# A user that was created a moment ago is about to get its server.
-NEW_USER_S = 600.0
+# A user that was created a moment ago is about to get its server, and a pod is there before the Hub tells of it.
+NEW_USER_S = NEW_POD_S = 600.0
+# What has its own limit of time, in the Hub or in a build backend, ends by itself first.
+MARGIN_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,42 +26,109 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
+    """`what` is the kind of thing that goes: "server" (with its user), "user" or "pod"."""
+
+    what: str
     reason: str
 
 
-def judge_user(user: HubUser, launch: Launch | None, settings: CullSettings, *, now: float) -> Keep | Remove:
-    """Whether the Hub user, and its server if it has one, should go. What is not known is kept."""
+UNCOLLECTED = Remove("server", "was never collected")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long a server may be idle, may run and may take to start; 0 for `max_age_s` is as long as it is used."""
+
+    idle_s: int
+    max_age_s: int
+    start_s: float
+
+
+def limits_for(repo: str, settings: CullSettings, *, start_s: float) -> Limits:
+    """The limits of servers of *repo* (`<provider>/<spec>`): of patterns that match, the last one decides."""
+    limits = {"idle_s": settings.idle_s, "max_age_s": settings.max_age_s}
+    for pattern, own in settings.limits.items():
+        if repo and fnmatchcase(repo.lower(), pattern.lower()):
+            limits |= own
+    return Limits(start_s=start_s, **limits)
+
+
+def limit_problems(limits: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the setting cull.limits."""
+    for pattern, own in limits.items():
+        if not isinstance(pattern, str) or not isinstance(own, Mapping) or not own:
+            yield f"{pattern}: must be a pattern with limits, such as gh/my-org/*: {{idle_s: 3600}}"
+            continue
+        for name, value in own.items():
+            if name not in ("idle_s", "max_age_s"):
+                yield f"{pattern}: no such limit: {name}"
+            elif isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                yield f"{pattern}: {name} must be a whole number, not {value!r}"
+
+
+def judge_user(user: HubUser, launch: Launch | None, limits: Limits, *, now: float) -> Keep | Remove:
+    """Whether the Hub user, and its server if it has one, should go. What is not known is kept.
+
+    A launch can only be a reason to keep: whoever would be removed without one is judged again with it.
+    """
     if user.admin:
         return Keep("is an administrator")
     if user.server is None:
         return _judge_without_server(user, launch, now)
     if user.server.pending is not None:
-        return Keep(f"server is pending {user.server.pending}")
-    return _judge_server(user, launch, settings, now)
+        return _judge_pending(user, user.server, launch, limits, now)
+    return _judge_server(user.server, limits, now)
+
+
+def not_collected(launch: Launch, settings: CullSettings, *, now: float) -> bool:
+    """Whether the launch has had a server for long that its watcher was never told of."""
+    return launch.running and not launch.collected_at and now - launch.ready_at > settings.uncollected_s
+
+
+def judge_pod(pod: UserPod, *, owner_has_server: bool, now: float) -> Keep | Remove:
+    """Whether the pod of a user's server should go, because the Hub does not know that server (any more)."""
+    if pod.ending:
+        return Keep("is ending")
+    if pod.server_name or not pod.user:
+        return Keep("is not of our making")
+    if pod.created_at is None or now - pod.created_at.timestamp() < NEW_POD_S:
+        return Keep("is new")
+    if owner_has_server:
+        return Keep("is in use")
+    return Remove("pod", "belongs to no server of the Hub")
 
 
 def _judge_without_server(user: HubUser, launch: Launch | None, now: float) -> Keep | Remove:
     if launch is not None and launch.open:
         return Keep("is being launched")
-    if user.created_at is None or now - user.created_at.timestamp() < NEW_USER_S:
+    age_s = _since(user.created_at, now)
+    if age_s is None or age_s < NEW_USER_S:
         return Keep("is new")
-    return Remove("has no server")
+    return Remove("user", "has no server")
 
 
-def _judge_server(user: HubUser, launch: Launch | None, settings: CullSettings, now: float) -> Keep | Remove:
-    server = user.server
-    assert server is not None
-    started = server.started_at.timestamp() if server.started_at else None
-    active = server.last_activity.timestamp() if server.last_activity else started
-    if settings.max_age_s and started is not None and now - started > settings.max_age_s:
-        return Remove("server is too old")
-    if launch is not None and not_collected(launch, settings, now=now):
-        return Remove("nobody came for the server")
-    if active is None or now - active <= settings.idle_s:
+def _judge_pending(
+    user: HubUser, server: HubServer, launch: Launch | None, limits: Limits, now: float
+) -> Keep | Remove:
+    if server.pending != "spawn":
+        return Keep(f"is pending {server.pending}")
+    if launch is not None and launch.open:
+        return Keep("is being launched")
+    waiting_s = _since(server.started_at or user.created_at, now)
+    if waiting_s is None or waiting_s <= limits.start_s + MARGIN_S:
+        return Keep("is pending spawn")
+    return Remove("server", "is stuck starting")
+
+
+def _judge_server(server: HubServer, limits: Limits, now: float) -> Keep | Remove:
+    age_s = _since(server.started_at, now)
+    idle_s = _since(server.last_activity or server.started_at, now)
+    if limits.max_age_s and age_s is not None and age_s > limits.max_age_s:
+        return Remove("server", "is too old")
+    if idle_s is None or idle_s <= limits.idle_s:
         return Keep("is in use")
-    return Remove("server is idle")
+    return Remove("server", "is idle")
 
 
-def not_collected(launch: Launch, settings: CullSettings, *, now: float) -> bool:
-    """Whether the launch has had a server for long that its watcher was never told of."""
-    return launch.phase is Phase.READY and not launch.collected_at and now - launch.ready_at > settings.uncollected_s
+def _since(time: datetime | None, now: float) -> float | None:
+    return None if time is None else now - time.timestamp()

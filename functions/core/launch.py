@@ -83,6 +83,11 @@ class Launch:
         """Whether there is a step to take, now or later."""
         return self.phase in (Phase.WAITING, Phase.LAUNCHING)
 
+    @property
+    def running(self) -> bool:
+        """Whether it has a server, as far as we know."""
+        return self.phase is Phase.READY and not self.build_only
+
 
 @dataclass(frozen=True, slots=True)
 class NotAsked:

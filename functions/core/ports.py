@@ -143,13 +143,15 @@ class BuildBackend(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubServer:
-    """A user's default server. `pending` is JupyterHub's word: "spawn", "stop" or None."""
+    """A user's default server. `pending` is JupyterHub's word: "spawn", "stop" or None. `repo` is what it was launched
+    from, `<provider>/<spec>`; empty when the Hub does not tell."""
 
     ready: bool
     pending: str | None
     url: str
     last_activity: datetime | None = None
     started_at: datetime | None = None
+    repo: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +161,16 @@ class HubUser:
     created_at: datetime | None = None
     last_activity: datetime | None = None
     server: HubServer | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserPage:
+    """Some of the Hub's users. `next_offset` is None on the last page; `unreadable` says how many are left out because
+    nobody could read them."""
+
+    users: Sequence[HubUser]
+    next_offset: int | None
+    unreadable: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +213,11 @@ class Hub(Protocol):
         server is still stopping: try again later."""
         ...
 
-    def users(self) -> Iterator[HubUser]:
-        """All users, page by page."""
+    def users(self, offset: int = 0) -> UserPage:
+        """A page of all users, oldest first, from the one at *offset* on; an empty one beyond the last.
+
+        Deleting a user moves all that come after it one place forward.
+        """
         ...
 
     def server_url(self, user: str) -> str:
@@ -238,7 +253,9 @@ class Store(Protocol):
         """Replace the record if it still has *version*; None when it has not, or is gone."""
         ...
 
-    def query(self, kind: str, field: str, value: str, *, limit: int = 1000) -> Sequence[Document]: ...
+    def query(self, kind: str, field: str, value: str, *, limit: int = 1000, after: str = "") -> Sequence[Document]:
+        """Records whose *field* is *value*, in the order of their keys, from the first whose key follows *after*."""
+        ...
 
     def delete(self, kind: str, key: str) -> None:
         """Delete the record; an absent one is fine."""
@@ -248,7 +265,7 @@ class Store(Protocol):
 # Kind of record -> fields that can be queried. An adapter prepares its indexes from this.
 INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "build": ("backend_id", "open"),
-    "launch": ("waiting_for", "open", "running", "user"),
+    "launch": ("waiting_for", "open", "running", "uncollected", "user"),
     "ref": ("expires_on",),
     "prebuild": ("due", "image", "expires_on"),
     "prebuild_day": ("expires_on",),
@@ -256,6 +273,7 @@ INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "outcome": ("what",),
     "resume": (),
     "totals": (),
+    "cull": (),
 }
 
 

@@ -164,6 +164,14 @@ class CullSettings:
     idle_s: int = setting("How long a server may be idle before it is stopped.", 600)
     max_age_s: int = setting("How long a server may run; 0: as long as it is used.", 21600)
     uncollected_s: int = setting("How long a server waits for the person who launched it.", 300)
+    limits: Mapping[str, Any] = setting(
+        "Other idle_s and max_age_s for servers of some repositories, by patterns such as gh/my-org/*; the last that "
+        "matches decides.",
+        {},
+    )
+    pods_namespace: str = setting(
+        "Kubernetes namespace of one Hub's user pods, of which those without a server are deleted; empty: none are.", ""
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

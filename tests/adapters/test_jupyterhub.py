@@ -138,9 +138,10 @@ def test_users_come_page_by_page(web: Web, hub: JupyterHub) -> None:
         reply.send(200, json.dumps({"items": items, "_pagination": {"next": following}}).encode())
 
     web.answer = answer
-    users = list(hub.users())
-    assert [user.name for user in users] == [f"u{n}" for n in range(6)]
-    assert [user.admin for user in users] == [False, True] * 3
+    pages = [hub.users(), hub.users(2), hub.users(4)]
+    assert [[user.name for user in page.users] for page in pages] == [["u0", "u1"], ["u2", "u3"], ["u4", "u5"]]
+    assert [user.admin for user in pages[0].users] == [False, True]
+    assert [page.next_offset for page in pages] == [2, 4, None]
     assert {seen.headers["accept"] for seen in web.seen} == {"application/jupyterhub-pagination+json"}
 
 
@@ -150,7 +151,14 @@ def test_a_model_that_nobody_can_read_is_an_error_of_ours(web: Web, hub: Jupyter
     with pytest.raises(UpstreamError):
         hub.user("u")
     with pytest.raises(UpstreamError):
-        list(hub.users())
+        hub.users()
+
+
+def test_a_user_that_nobody_can_read_does_not_hide_the_others(web: Web, hub: JupyterHub) -> None:
+    items = [{"name": "u1"}, {"name": "u2", "created": "x"}, 3, {"name": "u4"}]
+    web.answer = lambda reply: reply.send(200, json.dumps({"items": items, "_pagination": {"next": None}}).encode())
+    page = hub.users()
+    assert ([user.name for user in page.users], page.unreadable) == (["u1", "u4"], 2)
 
 
 def progress_of(web: Web, hub: JupyterHub, *chunks: bytes) -> list[HubProgress]:

@@ -68,9 +68,9 @@ def test_only_its_owner_reads_the_file(tmp_path: Path) -> None:
 def test_every_query_uses_its_index(tmp_path: Path) -> None:
     SQLiteStore(tmp_path / "store.db").close()
     with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
-        for field in ("backend_id", "open", "waiting_for", "user"):
+        for field in ("backend_id", "open", "waiting_for", "uncollected", "user"):
             statement = "EXPLAIN QUERY PLAN " + sqlite._QUERY.format(field=field)
-            plan = str(connection.execute(statement, ("x", "launch", 1)).fetchall())
+            plan = str(connection.execute(statement, ("x", "launch", "", 1)).fetchall())
             assert f"USING INDEX record_{field} " in plan
             assert "TEMP B-TREE" not in plan
 

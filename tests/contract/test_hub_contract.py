@@ -38,6 +38,15 @@ def until(met: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def all_users(hub: Hub) -> list[HubUser]:
+    page = hub.users()
+    users = [*page.users]
+    while page.next_offset is not None:
+        page = hub.users(page.next_offset)
+        users.extend(page.users)
+    return users
+
+
 def has_server(hub: Hub, name: str) -> bool:
     user = hub.user(name)
     return user is not None and user.server is not None
@@ -219,9 +228,29 @@ def test_users_are_listed_with_their_servers(hub: Hub, name: str) -> None:
     idle = f"{name}-idle"
     started(hub, name)
     hub.create_user(idle)
-    listed = {user.name: user for user in hub.users()}
+    listed = {user.name: user for user in all_users(hub)}
     assert listed[name].server is not None
     assert listed[idle].server is None
+
+
+def test_beyond_the_last_user_is_an_empty_page(hub: Hub, name: str) -> None:
+    hub.create_user(name)
+    page = hub.users(100_000)
+    assert (list(page.users), page.next_offset) == ([], None)
+
+
+def test_a_page_begins_where_it_is_told_to(hub: Hub, name: str) -> None:
+    hub.create_user(name)
+    hub.create_user(f"{name}-next")
+    everybody = all_users(hub)
+    assert [user.name for user in hub.users(1).users][:1] == [everybody[1].name]
+    assert [user.name for user in everybody][-2:] == [name, f"{name}-next"]
+
+
+def test_a_server_tells_what_it_was_launched_from(hub: Hub, name: str) -> None:
+    server = started(hub, name, binder_request="v2/gh/owner/plots/main").server
+    assert server is not None
+    assert server.repo == "gh/owner/plots/main"
 
 
 @pytest.mark.parametrize("odd", ["a.b-1", "a b", "ünï", "a?b=c", "a%2fb"])

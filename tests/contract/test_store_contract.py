@@ -192,3 +192,12 @@ def test_no_update_of_many_is_lost(store: Store) -> None:
     found = store.get("build", "a")
     assert found is not None
     assert found.data == {"n": 100}
+
+
+def test_a_query_goes_on_after_a_key(store: Store) -> None:
+    for key in ("b", "d", "a", "c"):
+        store.create_if_absent("build", key, {"open": "yes" if key != "c" else "no"})
+    found = store.query("build", "open", "yes", limit=2)
+    assert [document.key for document in found] == ["a", "b"]
+    assert [document.key for document in store.query("build", "open", "yes", after="b")] == ["d"]
+    assert store.query("build", "open", "yes", after="d") == []

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from functions.core.errors import BinderError, LaunchFailed, UpstreamError
-from functions.core.ports import HubProgress, HubServer, HubUser
+from functions.core.ports import HubProgress, HubServer, HubUser, UserPage
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -16,7 +16,7 @@ class FakeHub:
     """Records what it did: `created`, `started` (user and options), `stopped`, `deleted`.
 
     `errors` are raised, one a call, before anything is done. The start of a server with the option `slow` takes
-    until `make_ready`, one with the option `fail` ends with that failure.
+    until `make_ready`, one with the option `fail` ends with that failure. `page` is how many users a page holds.
     """
 
     def __init__(self, url: str = "https://hub.example.org") -> None:
@@ -26,6 +26,7 @@ class FakeHub:
         self.stopped: list[str] = []
         self.deleted: list[str] = []
         self.errors: list[BinderError] = []
+        self.page = 100
         self._users: dict[str, HubUser] = {}
         self._options: dict[str, Mapping[str, str]] = {}
         self._failures: dict[str, str] = {}
@@ -46,7 +47,7 @@ class FakeHub:
             self.started.append((user, dict(options)))
             self._options[user] = dict(options)
             self._failures.pop(user, None)
-            self.set_server(user, HubServer(ready=False, pending="spawn", url=f"/user/{user}/", started_at=NOON))
+            self.set_server(user, self._server(user, ready=False))
 
     def user(self, name: str) -> HubUser | None:
         self._answer()
@@ -78,9 +79,11 @@ class FakeHub:
         if self._users.pop(user, None):
             self.deleted.append(user)
 
-    def users(self) -> Iterator[HubUser]:
+    def users(self, offset: int = 0) -> UserPage:
         self._answer()
-        yield from [*self._users.values()]
+        users = [*self._users.values()]
+        end = offset + self.page
+        return UserPage(users=users[offset:end], next_offset=end if end < len(users) else None)
 
     def server_url(self, user: str) -> str:
         return f"{self.url}/user/{user}/"
@@ -90,7 +93,7 @@ class FakeHub:
 
     def make_ready(self, user: str) -> None:
         """End the start of the user's server."""
-        self.set_server(user, HubServer(ready=True, pending=None, url=f"/user/{user}/", started_at=NOON))
+        self.set_server(user, self._server(user, ready=True))
 
     def set_server(self, user: str, server: HubServer | None) -> None:
         """Give the user this server, or none."""
@@ -99,6 +102,11 @@ class FakeHub:
     def add_user(self, user: HubUser) -> None:
         """Let there be this user, as if it had always been there."""
         self._users[user.name] = user
+
+    def _server(self, user: str, *, ready: bool) -> HubServer:
+        repo = self._options.get(user, {}).get("binder_request", "").removeprefix("v2/")
+        pending = None if ready else "spawn"
+        return HubServer(ready=ready, pending=pending, url=f"/user/{user}/", started_at=NOON, repo=repo)
 
     def _finish_start(self, user: str) -> None:
         if "fail" in self._options[user]:

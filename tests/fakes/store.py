@@ -48,7 +48,7 @@ class FakeStore:
             record = self._records.get((kind, key))
             return self._put(kind, key, data) if record and record[0] == version else None
 
-    def query(self, kind: str, field: str, value: str, *, limit: int = 1000) -> Sequence[Document]:
+    def query(self, kind: str, field: str, value: str, *, limit: int = 1000, after: str = "") -> Sequence[Document]:
         if field not in INDEXED_FIELDS.get(kind, ()):
             raise ValueError(f"{kind}.{field} is not one of INDEXED_FIELDS")
         self._call()
@@ -57,13 +57,17 @@ class FakeStore:
             records = [_document(key, record) for (k, key), record in sorted(self._records.items()) if k == kind]
         if self.meanwhile:
             self.meanwhile.pop(0)()
-        return [document for document in records if document.data.get(field) == value][:limit]
+        return [document for document in records if document.data.get(field) == value and document.key > after][:limit]
 
     def delete(self, kind: str, key: str) -> None:
         self._call()
         self.deletions.append(key)
         with self._lock:
             self._records.pop((kind, key), None)
+
+    def everything(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """All records, to be compared."""
+        return dict(self._records)
 
     def _call(self) -> None:
         if self.calls_left is not None:

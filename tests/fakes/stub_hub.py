@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from functions.adapters.http import HttpClient, Retry
 from functions.adapters.jupyterhub import JupyterHub
@@ -18,7 +21,8 @@ class StubHub:
     """`users` and `servers` are the names that POST asked for, `starting` how many follow a start right now.
 
     `refusals` holds the status and words that answer, for ever, whoever wants to create a "user" or a "server".
-    `loses_answers` starts a server and answers 503. `go` lets all servers be ready.
+    `loses_answers` starts a server and answers 503. `go` lets all servers be ready. `crowd` are users who are listed,
+    each with a server and the seconds since the epoch at which that was last used; deleted ones leave it.
     """
 
     web: Web
@@ -27,6 +31,7 @@ class StubHub:
     deleted: list[str] = field(default_factory=list)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     loses_answers: bool = False
+    crowd: dict[str, float] = field(default_factory=dict)
     starting: int = 0
     go: threading.Event = field(default_factory=threading.Event)
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -43,6 +48,8 @@ class StubHub:
 
     def answer(self, reply: Reply) -> None:
         path = reply.path.removeprefix("/hub/api/")
+        if path.startswith("users?"):
+            return self._list(reply, parse_qs(urlsplit(path).query))
         _, name, *rest = path.split("/")
         refusal = self.refusals.get("server" if rest else "user")
         if reply.command == "POST" and refusal is not None:
@@ -58,7 +65,17 @@ class StubHub:
                 self._start(reply, name)
             case _:
                 self.deleted.append("/".join([name, *rest]))
+                if not rest:
+                    self.crowd.pop(name, None)
                 reply.send(204)
+
+    def _list(self, reply: Reply, query: dict[str, list[str]]) -> None:
+        offset, limit = int(query["offset"][0]), int(query["limit"][0])
+        # In one step, since others are deleted meanwhile.
+        crowd = list(self.crowd.items())
+        items = [_model(name, last_used) for name, last_used in crowd[offset : offset + limit]]
+        following = {"offset": offset + limit} if offset + limit < len(crowd) else None
+        reply.send(200, json.dumps({"items": items, "_pagination": {"next": following}}).encode())
 
     def _create(self, reply: Reply, name: str) -> None:
         with self.changed:
@@ -96,6 +113,21 @@ class StubHub:
         server = {"ready": ready, "pending": None if ready else "spawn", "url": f"/user/{name}/"}
         servers = {"": server} if name in self.servers else {}
         reply.send(200, json.dumps({"name": name, "servers": servers}).encode())
+
+
+def _model(name: str, last_used: float) -> dict[str, Any]:
+    """A user as JupyterHub tells of one."""
+    time = datetime.fromtimestamp(last_used, UTC).isoformat().replace("+00:00", "Z")
+    server = {
+        "name": "",
+        "ready": True,
+        "pending": None,
+        "url": f"/user/{name}/",
+        "started": time,
+        "last_activity": time,
+        "user_options": {"image": f"registry.example.org/{name}:1", "binder_request": "v2/gh/owner/plots/main"},
+    }
+    return {"name": name, "admin": False, "created": time, "last_activity": time, "servers": {"": server}}
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from functions.stream import look_at_build
 from functions.world import World
 from tests.fakes.builds import FakeBackend
 from tests.fakes.hub import FakeHub
+from tests.fakes.pods import FakePods
 from tests.fakes.provider import FakeProvider
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.store import FakeStore
@@ -69,6 +70,7 @@ class Fakes:
     hub: FakeHub = field(default_factory=FakeHub)
     store: FakeStore = field(default_factory=FakeStore)
     clock: FakeClock = field(default_factory=FakeClock)
+    pods: FakePods = field(default_factory=FakePods)
     settings: dict[str, Any] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
 
@@ -100,6 +102,7 @@ class Fakes:
             new_token=lambda: "server-token",
             push_verifier=Caller("Bearer push"),
             scheduler_verifier=Caller("Bearer scheduler"),
+            pods=self.pods,
         )
         return world
 

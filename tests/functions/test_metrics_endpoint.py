@@ -24,6 +24,9 @@ FAMILIES = {
     ("binderhub_inprogress_builds", "gauge"): set(),
     ("binderhub_inprogress_launches", "gauge"): set(),
     ("binderhub_github_rate_limit_remaining", "gauge"): set(),
+    # Ours; nothing was removed or mended yet.
+    ("binderless_removed", "counter"): set(),
+    ("binderless_mended", "counter"): set(),
 }
 
 

@@ -126,7 +126,7 @@ def test_wherever_an_instance_dies_its_build_is_counted_once() -> None:
 def test_the_cull_folds_every_row_and_nothing_changes() -> None:
     fakes = with_rows(MOST_AT_ONCE + 3)
     before = read_totals(fakes.world())
-    assert run(fakes)["counts"] == {"outcomes folded": MOST_AT_ONCE + 3}
+    assert run(fakes)["removed"] == {"outcome": {"is in the totals": MOST_AT_ONCE + 3}}
     after = read_totals(fakes.world())
     assert (after.counts, after.times) == (before.counts, before.times)
     assert kept(fakes) == 0

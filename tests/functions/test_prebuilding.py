@@ -16,6 +16,7 @@ from functions.prebuilding import Told, keep_up, prebuild
 from functions.stream import launch_stream
 from tests.fakes.store import Died
 from tests.fakes.world import Fakes
+from tests.functions.test_cull import run as cull
 
 MAIN = Push(provider="gh", repository="owner/plots", ref="main", spec="owner/plots/main", head_spec="owner/plots/HEAD")
 SIDE = replace(MAIN, ref="side", spec="owner/plots/side", head_spec="")
@@ -214,7 +215,7 @@ def test_a_push_that_its_host_does_not_show_is_tried_again(error: Any) -> None:
     assert prebuild(MAIN, made.world()).status == "later"
     for spec in (MAIN.spec, MAIN.head_spec):
         made.provider.know(spec, SHAS[0])
-    assert round_(made) == {"prebuilds: QUEUED": 1}
+    assert round_(made) == {"QUEUED": 1}
     assert (built(made), due(made)) == ([SHAS[0]], 0)
 
 
@@ -240,8 +241,8 @@ def test_what_never_works_is_given_up() -> None:
     made = fakes()
     made.provider.fail(MAIN.spec, UpstreamError("GitHub", "is out."))
     prebuild(MAIN, made.world())
-    assert round_(made, later_s=600) == {"prebuilds: later": 1}
-    assert round_(made, later_s=3600) == {"prebuilds: ignored": 1}
+    assert round_(made, later_s=600) == {"later": 1}
+    assert round_(made, later_s=3600) == {"ignored": 1}
     assert due(made) == 0
 
 
@@ -297,11 +298,24 @@ def test_a_round_stops_when_its_time_is_over() -> None:
     assert due(made) == 1
 
 
+def test_the_scheduled_round_sees_to_what_was_put_off() -> None:
+    made = fakes()
+    made.provider.fail(MAIN.spec, UpstreamError("GitHub", "is out."))
+    prebuild(MAIN, made.world())
+    for spec in (MAIN.spec, MAIN.head_spec):
+        made.provider.know(spec, SHAS[0])
+    made.clock.time += 120
+    assert cull(made)["mended"]["push"] == {"QUEUED": 1}
+    assert built(made) == [SHAS[0]]
+
+
 def test_what_was_pushed_is_forgotten_in_time() -> None:
     made = fakes()
     arrive(made)
-    assert round_(made, later_s=86400) == {"prebuild_day forgotten": 1}
-    assert round_(made, later_s=7 * 86400) == {"prebuild forgotten": 1}
+    made.clock.time += 86400
+    assert cull(made)["removed"]["prebuild_day"] == {"was not asked for": 1}
+    made.clock.time += 7 * 86400
+    assert cull(made)["removed"]["prebuild"] == {"was not asked for": 1}
 
 
 def test_a_record_of_a_push_is_read_as_it_was_written() -> None:

@@ -72,3 +72,10 @@ def test_git_hosts_are_where_the_configuration_says(
 
 def test_providers_come_in_the_order_of_the_form(providers: Mapping[str, RepoProvider]) -> None:
     assert [prefix for prefix in providers if prefix in ("gh", "gist", "git", "gl")] == ["gh", "gist", "git", "gl"]
+
+
+@pytest.mark.parametrize(("namespace", "listed"), [("", False), ("binder", True)])
+def test_pods_are_only_listed_where_the_operator_says(namespace: str, listed: bool, tmp_path: Path) -> None:
+    settings = {"cull": {"pods_namespace": namespace}, "store": {"path": str(tmp_path / "store.sqlite")}}
+    config, _ = configuration.load(DOCUMENT | settings, {})
+    assert (make_world(config).pods is not None) is listed

@@ -1,4 +1,4 @@
-"""The few calls of the Kubernetes API that builds need, with the official client for addresses, TLS and tokens.
+"""The few calls of the Kubernetes API that builds and the cull need; addresses, TLS and tokens by the official client.
 
 Objects are JSON as Kubernetes sends it. The client's models are not used: loading them would cost every cold start half
 a second, and they lack the log option that reading on from a cursor needs. Errors of the client stop here.
@@ -23,6 +23,8 @@ SERVICE = "Kubernetes"
 _JOBS = "/apis/batch/v1/namespaces/{namespace}/jobs"
 _PODS = "/api/v1/namespaces/{namespace}/pods"
 _OURS = ("labelSelector", f"component={COMPONENT}")
+# https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
+_PAGE = "250"
 
 
 class Refused(Exception):
@@ -84,6 +86,21 @@ class JobsApi:
         listed = self._list(_PODS, ("labelSelector", f"job-name={job}") if job else _OURS)
         pods: list[Object] = listed["items"]
         return sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+
+    def pods_labelled(self, selector: str, after: str = "") -> tuple[list[Object], str]:
+        """Some pods with the labels of *selector*, and what to go on *after*; empty when there are no more."""
+        query = [("labelSelector", selector), ("limit", _PAGE), *([("continue", after)] if after else [])]
+        listed = self._list(_PODS, *query)
+        return listed["items"], str(listed["metadata"].get("continue") or "")
+
+    def delete_pod(self, name: str, *, uid: str) -> None:
+        """Delete the pod if it is still the one with *uid*; an absent one is fine."""
+        body = {"preconditions": {"uid": uid}}
+        try:
+            self._json("DELETE", f"{_PODS}/{{name}}", name=name, body=body)
+        except Refused as refused:
+            if refused.status not in (404, 409):
+                raise _as_ours(refused) from refused
 
     def watch(self, version: str, *, timeout_s: int) -> Iterator[Object]:
         """What happens to jobs after *version*, until *timeout_s* is over. Raises Refused(410) for one too old."""

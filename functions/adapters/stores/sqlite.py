@@ -38,7 +38,8 @@ _REPLACE = (
     " RETURNING key, data, version"
 )
 _QUERY = (
-    "SELECT key, data, version FROM record WHERE json_extract(data, '$.{field}') = ? AND kind = ? ORDER BY key LIMIT ?"
+    "SELECT key, data, version FROM record WHERE json_extract(data, '$.{field}') = ? AND kind = ? AND key > ?"
+    " ORDER BY key LIMIT ?"
 )
 _DELETE = "DELETE FROM record WHERE kind = ? AND key = ?"
 
@@ -67,10 +68,10 @@ class SQLiteStore:
     def compare_and_set(self, kind: str, key: str, version: str, data: Mapping[str, Any]) -> Document | None:
         return _first(self._run(_REPLACE, _dump(data), kind, key, version))
 
-    def query(self, kind: str, field: str, value: str, *, limit: int = 1000) -> Sequence[Document]:
+    def query(self, kind: str, field: str, value: str, *, limit: int = 1000, after: str = "") -> Sequence[Document]:
         if field not in INDEXED_FIELDS.get(kind, ()):
             raise ValueError(f"{kind}.{field} is not one of INDEXED_FIELDS")
-        return self._run(_QUERY.format(field=field), value, kind, limit)
+        return self._run(_QUERY.format(field=field), value, kind, after, limit)
 
     def delete(self, kind: str, key: str) -> None:
         self._run(_DELETE, kind, key)

@@ -1,0 +1,111 @@
+"""Moving builds and launches on that events have missed: gather the facts, let the core decide, do it."""
+
+from __future__ import annotations
+
+from functions import building, prebuilding
+from functions.advance import advance, due
+from functions.core import launch as launches
+from functions.core.build import Build
+from functions.core.launch import Launch
+from functions.core.mending import (
+    Abandon,
+    Advance,
+    Ask,
+    BuildRepair,
+    GiveUp,
+    LaunchRepair,
+    Leave,
+    NotAsked,
+    Record,
+    Submit,
+    mend_build,
+    mend_launch,
+)
+from functions.rounds import Round
+from functions.world import World
+
+# The user, its server, and how that is.
+_CALLS_OF_A_LAUNCH = 3
+
+
+def mend_builds(round_: Round) -> None:
+    """Every open build: submitted if nobody has, recorded if it has ended or is lost, given up if it is stuck."""
+    for build in round_.each("builds", round_.world.builds, "open", "yes", deadline=round_.mending_deadline):
+        with round_.tolerating():
+            _mend_build(build, round_)
+
+
+def mend_launches(round_: Round) -> None:
+    """Every open launch: its next step taken, or ended when nobody will come back to it."""
+    for launch in round_.each("launches", round_.world.launches, "open", "yes", deadline=round_.mending_deadline):
+        with round_.tolerating():
+            _mend_launch(launch, round_)
+
+
+def mend_pushes(round_: Round) -> None:
+    """Pushed commits whose build was put off, because of another one just before or of a service that was out."""
+    if round_.dry_run:
+        return
+    for status, count in prebuilding.keep_up(round_.world, until=round_.mending_deadline).items():
+        round_.note("mended", "push", status, count)
+
+
+def _mend_build(build: Build, round_: Round) -> None:
+    world = round_.world
+    match _repair_of_build(build, world):
+        case Leave(reason):
+            round_.note("kept", "build", reason)
+        case Submit():
+            if round_.dry_run or building.submit_again(build, world):
+                round_.did("mended", "build", build.image, "was never submitted")
+        case Record(found, reason):
+            if round_.dry_run or not building.record_report(build, found, world).open:
+                round_.did("mended", "build", build.image, reason)
+        case GiveUp(reason):
+            if round_.dry_run or building.give_up_build(build, world):
+                round_.did("removed", "build", build.image, reason)
+
+
+def _repair_of_build(build: Build, world: World) -> BuildRepair:
+    now, timeout_s = world.clock.now(), world.config.builds.timeout_s
+    repair = mend_build(build, NotAsked(), now=now, timeout_s=timeout_s)
+    if isinstance(repair, Ask):
+        repair = mend_build(build, world.backend.status(build.backend_id), now=now, timeout_s=timeout_s)
+    return repair
+
+
+def _mend_launch(launch: Launch, round_: Round) -> None:
+    match _repair(launch, round_.world):
+        case Leave(reason):
+            round_.note("kept", "launch", reason)
+        case Advance():
+            _advance(launch, round_)
+        case Abandon():
+            if round_.dry_run or _abandon(launch, round_.world):
+                round_.did("removed", "launch", launch.image, "was abandoned")
+
+
+def _repair(launch: Launch, world: World) -> LaunchRepair:
+    keep_s = world.config.launches.keep_s
+    return mend_launch(launch, due(launch, world), now=world.clock.now(), keep_s=keep_s)
+
+
+def _advance(launch: Launch, round_: Round) -> None:
+    if round_.dry_run:
+        return round_.did("mended", "launch", launch.image, "had a step to take")
+    if not round_.may_ask_hub(_CALLS_OF_A_LAUNCH):
+        return round_.note("left", "launches", "no calls of the Hub left")
+    after = advance(launch.id, round_.world)
+    if after is None or (after.phase, after.asked_at) == (launch.phase, launch.asked_at):
+        return round_.note("kept", "launch", "waits")
+    return round_.did("mended", "launch", launch.image, f"is {after.phase} now")
+
+
+def _abandon(launch: Launch, world: World) -> bool:
+    now = world.clock.now()
+
+    def end(it: Launch) -> Launch | None:
+        # Its watcher may have come back since.
+        return launches.stopped(it, now=now) if isinstance(_repair(it, world), Abandon) else None
+
+    return world.launches.change(launch.id, end) is not None
