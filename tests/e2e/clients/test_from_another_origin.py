@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page
 
 from tests.e2e.clients.conftest import spec_of
+from tests.e2e.conftest import MakeRepository
 from tests.e2e.stack import Stack
 from tests.fakes.web import Web
 
@@ -23,6 +24,15 @@ def test_thebe_runs_a_cell_in_a_kernel_of_the_repository(stack: Stack, plain: st
     ran = book.evaluate("([hub, repo]) => run(hub, repo, '6*7')", [stack.url, plain])
     [output] = ran["outputs"]
     assert output["data"] == {"text/plain": "42"}
+
+
+def test_thebe_has_a_repository_built_that_nobody_has_launched(
+    stack: Stack, make_repository: MakeRepository, book: Page
+) -> None:
+    repo_url = make_repository("for-thebe", **{"requirements.txt": "cowsay==6.1\n"})
+    ran = book.evaluate("([hub, repo]) => run(hub, repo, 'import cowsay; 6*7')", [stack.url, repo_url])
+    assert ran["outputs"][-1]["data"] == {"text/plain": "42"}
+    assert len(stack.jobs_of(repo_url)) == 1
 
 
 def test_thebe_comes_back_to_the_server_that_it_remembers(stack: Stack, plain: str, book: Page) -> None:
