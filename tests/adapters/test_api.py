@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from functions.adapters.http import ONCE, HttpClient
-from functions.adapters.providers.api import Api, etag_of
+from functions.adapters.providers.answers import etag_of
+from functions.adapters.providers.api import Api
 from functions.core.errors import RateLimited, UpstreamError
 from functions.core.ports import ResolvedRepo
 from tests.fakes.web import Reply, Web, web_server

@@ -1,4 +1,4 @@
-"""What the APIs of data repositories have in common: JSON objects, and ETags that save sending them again."""
+"""What the APIs of git hosts and data repositories have in common: JSON, and ETags that save sending it again."""
 
 from __future__ import annotations
 

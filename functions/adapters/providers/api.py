@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from email.utils import parsedate_to_datetime
 
 from functions.adapters.http import Answer, HttpClient
+from functions.adapters.providers.answers import etag_of
 from functions.core.errors import RateLimited, RefNotFound, UpstreamError
 from functions.core.ports import ResolvedRepo
 from functions.core.specs import is_sha, is_short_sha
@@ -23,7 +24,6 @@ LIMITED = frozenset({403, 429})
 UNTOLD_LIMIT_S = 60.0
 # GitHub counts by the hour. What asks for more has its clock wrong, and must not silence an instance for good.
 LONGEST_LIMIT_S = 3600.0
-MAX_ETAG = 200
 ABSENT = frozenset({404, 409, 422})
 
 
@@ -116,12 +116,6 @@ def find_commit(
         if found is None:
             raise
         return found
-
-
-def etag_of(answer: Answer) -> str:
-    """What *answer* is called; empty when it has no name that we could send back."""
-    etag = answer.headers.get("ETag", "")
-    return etag if len(etag) <= MAX_ETAG and etag.isascii() and etag.isprintable() else ""
 
 
 def _until_reset_s(headers: Mapping[str, str]) -> float:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from functions.adapters.http import RETRY, Answer, Retry
-from functions.adapters.providers.api import Api, etag_of
+from functions.adapters.providers.answers import etag_of
+from functions.adapters.providers.api import Api
 from functions.adapters.providers.github import SERVICE, github_api
 from functions.adapters.providers.remote import chosen_remote
 from functions.core.errors import NotAllowed, RefNotFound, RepoNotFound, UpstreamError
