@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from jupyterhub.objects import Hub, Server
 from kubespawner import KubeSpawner
+from kubespawner.clients import load_config
 from traitlets.config import Config
 
 from tests.emulator.kubelet.cluster import SHELL, TOKEN, Cluster, Namespace
@@ -70,8 +71,10 @@ def spawner() -> Any:
 
 
 @pytest.fixture
-def known_cluster(cluster: Cluster, namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cluster and the namespace that a KubeSpawner finds."""
+def known_cluster(
+    cluster: Cluster, namespace: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """The cluster and the namespace that a KubeSpawner finds, which otherwise keeps to the first one of a process."""
     config = tmp_path / "kubeconfig"
     config.write_text(KUBECONFIG.format(url=cluster.url, token=TOKEN, namespace=namespace.name))
     monkeypatch.setattr("kubernetes_asyncio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(config))
@@ -79,6 +82,9 @@ def known_cluster(cluster: Cluster, namespace: Namespace, tmp_path: Path, monkey
     monkeypatch.setitem(SETTINGS, "node_selector", {"kubernetes.io/hostname": cluster.node})
     # One spawner of a process starts what watches pods for all of them.
     monkeypatch.setattr(KubeSpawner, "reflectors", {})
+    load_config.cache_clear()
+    yield
+    load_config.cache_clear()
 
 
 async def _twice(namespace: Namespace) -> tuple[Any, Any, list[Any], list[str]]:
