@@ -26,14 +26,15 @@ DEADLINE_S = 20.0
 
 
 class RunningClock(FakeClock):
-    """The real time, until a test is over: then it is so late that every stream ends."""
+    """The real time and `ahead_s`, until a test is over: then it is so late that every stream ends."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.ahead_s = 0.0
         self._over = threading.Event()
 
     def now(self) -> float:
-        return time.time() + (24 * 3600 if self._over.is_set() else 0)
+        return time.time() + self.ahead_s + (24 * 3600 if self._over.is_set() else 0)
 
     def sleep(self, seconds: float) -> None:
         self._over.wait(seconds)
@@ -62,6 +63,7 @@ class Site:
     git: Described
     hub: Web
     repo: ResolvedRepo
+    clock: RunningClock
     streams: list[threading.Event] = field(default_factory=list)
 
     @property
@@ -113,7 +115,7 @@ def serve_site(*, webhooks: dict[str, Any] | None = None, **web: Any) -> Iterato
         fakes.settings |= {"web": web, "webhooks": webhooks or {}}
         hub.answer = _notebook_server
         git = Described(Git())
-        site = Site("", fakes, git, hub, fakes.know(SPEC))
+        site = Site("", fakes, git, hub, fakes.know(SPEC), clock)
         world = fakes.world()
         with _serve(replace(world, providers={"gh": fakes.provider, "git": git}), site) as port:
             site.url = f"http://127.0.0.1:{port}{world.config.web.base_path}"
