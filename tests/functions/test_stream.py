@@ -4,58 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from functions.arrival import Asked
-from functions.building import ensure_build
 from functions.core.errors import LaunchFailed, RateLimited, RefNotFound, UpstreamError
 from functions.core.launch import Phase
 from functions.core.ports import BuildStatus, ResolvedRepo
 from functions.core.progress import EventId, parse_event_id
-from functions.stream import launch_stream
-from functions.world import World
-from tests.fakes.world import Fakes, events
-
-SPEC = "owner/plots/main"
+from tests.fakes.world import Fakes
+from tests.functions.following import SPEC, asked, follow, launch, phases, until
 
 
 @pytest.fixture
 def fakes() -> Fakes:
     return Fakes()
-
-
-def asked(spec: str = SPEC, *, provider: str = "gh", key: str = "", resume: EventId | None = None) -> Asked:
-    return Asked(
-        provider=provider, spec=spec, host="https://binder.example.org/", client_ip="", resume_key=key, resume=resume
-    )
-
-
-def launch(world: World, wish: Asked | None = None) -> list[dict[str, Any]]:
-    """The whole story, to its end."""
-    told = []
-    for event in follow(world, wish):
-        told.append(event)
-        if event.get("phase") in ("ready", "failed"):
-            break
-    return told
-
-
-def follow(world: World, wish: Asked | None = None) -> Iterator[dict[str, Any]]:
-    for chunk in launch_stream(wish or asked(), world):
-        yield from events([chunk])
-
-
-def phases(told: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(str(event["phase"]) for event in told))
-
-
-def until(story: Iterator[dict[str, Any]], phase: str) -> dict[str, Any]:
-    return next(event for event in story if event["phase"] == phase)
 
 
 def test_an_image_that_is_there_is_launched_without_a_build(fakes: Fakes) -> None:
@@ -88,16 +51,6 @@ def test_a_missing_image_is_built_and_its_log_is_told(fakes: Fakes) -> None:
     rest = list(story)
     assert [event["message"] for event in rest[:2]] == ["Step 1", "raw\n"]
     assert phases(rest)[-1] == "ready"
-
-
-def test_the_server_runs_the_digest_that_was_built(fakes: Fakes) -> None:
-    repo = fakes.know(SPEC)
-    story = follow(fakes.world())
-    until(story, "waiting")
-    fakes.finish_build(repo)
-    until(story, "ready")
-    digest = fakes.registry.put(fakes.image(repo))
-    assert fakes.hub.started[0][1]["image"].endswith(f"@{digest}")
 
 
 def test_a_failed_build_is_told_once_with_its_reason(fakes: Fakes) -> None:
@@ -283,73 +236,6 @@ def test_a_link_to_the_old_default_branch_is_launched_from_head(fakes: Fakes) ->
     assert told[-1]["binder_request"] == "v2/gh/owner/plots/HEAD"
 
 
-def test_the_server_runs_what_was_built_now_not_what_was_found_before(fakes: Fakes) -> None:
-    repo = fakes.know(SPEC)
-    story = follow(fakes.world())
-    until(story, "waiting")
-    fakes.registry.remembered = {fakes.image(repo): "sha256:before"}
-    fakes.finish_build(repo)
-    until(story, "ready")
-    assert not fakes.hub.started[0][1]["image"].endswith("@sha256:before")
-
-
-def test_a_registry_that_cannot_tell_is_no_reason_to_build(fakes: Fakes) -> None:
-    fakes.know(SPEC)
-    fakes.registry.error = UpstreamError("The registry", "answered 503.")
-    [failed] = launch(fakes.world())
-    assert (failed["phase"], failed["status_code"]) == ("failed", 502)
-    assert failed["message"].startswith("The registry answered 503. Whether the image is there is not known")
-    assert fakes.backend.submitted == []
-
-
-def test_what_was_built_here_is_launched_while_the_registry_is_away(fakes: Fakes) -> None:
-    test_the_server_runs_the_digest_that_was_built(fakes)
-    day = datetime.fromtimestamp(fakes.clock.time, UTC)
-    fakes.registry.error = UpstreamError("The registry", "answered 503.")
-    told = launch(fakes.world())
-    assert told[0]["message"] == f"The registry answered 503. Using the image built on {day:%Y-%m-%d}.\n"
-    assert phases(told) == ["waiting", "built", "launching", "ready"]
-    assert fakes.hub.started[1][1]["image"] == fakes.hub.started[0][1]["image"]
-    assert len(fakes.backend.submitted) == 1
-
-
-def test_a_build_that_runs_is_joined_while_the_registry_is_away(fakes: Fakes) -> None:
-    repo = fakes.know(SPEC)
-    until(follow(fakes.world()), "waiting")
-    fakes.registry.error = UpstreamError("The registry", "answered 503.")
-    story = follow(fakes.world())
-    assert until(story, "waiting")["message"] == "The registry answered 503. The image is being built.\n"
-    until(story, "waiting")
-    fakes.registry.error = None
-    fakes.finish_build(repo)
-    assert until(story, "ready")
-    assert len(fakes.backend.submitted) == 1
-
-
-def test_a_build_that_failed_is_not_tried_again_while_the_registry_is_away(fakes: Fakes) -> None:
-    test_a_failed_build_is_told_once_with_its_reason(fakes)
-    fakes.clock.time += 3600
-    fakes.registry.error = UpstreamError("The registry", "answered 503.")
-    assert phases(launch(fakes.world())) == ["failed"]
-    assert len(fakes.backend.submitted) == 1
-
-
-def test_an_image_that_was_deleted_is_built_again(fakes: Fakes) -> None:
-    test_the_server_runs_the_digest_that_was_built(fakes)
-    fakes.registry = type(fakes.registry)()
-    story = follow(fakes.world())
-    until(story, "waiting")
-    assert len(fakes.backend.submitted) == 2
-
-
-def test_an_image_that_was_deleted_is_built_again_whatever_is_remembered_of_it(fakes: Fakes) -> None:
-    repo = fakes.know(SPEC)
-    test_the_server_runs_the_digest_that_was_built(fakes)
-    fakes.registry = type(fakes.registry)()
-    fakes.registry.remembered = {fakes.image(repo): "sha256:before"}
-    assert ensure_build(repo, fakes.image(repo), fakes.world(), host="").attempt == 2
-
-
 def test_a_watcher_that_comes_back_late_gets_its_server(fakes: Fakes) -> None:
     repo, world = fakes.know(SPEC), fakes.world()
     last = until(follow(world, asked(key="k")), "waiting")
@@ -377,36 +263,3 @@ def test_a_watched_launch_is_seen(fakes: Fakes) -> None:
     [record] = world.launches.where("running", "yes")
     assert record.collected_at > 0
     assert record.phase is Phase.READY
-
-
-def two_of_a_name(fakes: Fakes) -> tuple[ResolvedRepo, ResolvedRepo]:
-    """The same dataset at two sites, as names tell; each is a spec of its own."""
-    one = fakes.provider.know("one.example.org/plots/data", sha="plots.v1700000000")
-    other = replace(one, spec="evil.example.org/plots/data", repo_url="https://evil.example.org/plots")
-    fakes.provider.answer(other)
-    return one, other
-
-
-def test_an_image_built_of_anothers_dataset_is_not_launched(fakes: Fakes) -> None:
-    one, other = two_of_a_name(fakes)
-    story = follow(fakes.world(), asked(other.spec))
-    next(story)
-    during = launch(fakes.world(), asked(one.spec))
-    fakes.finish_build(other)
-    until(story, "ready")
-    after = launch(fakes.world(), asked(one.spec))
-    for told in (during, after):
-        assert (told[-1]["phase"], told[-1]["status_code"]) == ("failed", 403)
-        assert "https://evil.example.org/plots" in told[-1]["message"]
-    assert len(fakes.backend.submitted) == len(fakes.hub.started) == 1
-
-
-def test_a_failed_build_of_anothers_dataset_keeps_no_name(fakes: Fakes) -> None:
-    one, other = two_of_a_name(fakes)
-    story = follow(fakes.world(), asked(other.spec))
-    next(story)
-    fakes.backend.finish(fakes.backend.submitted[0].name, BuildStatus.FAILURE, "no")
-    assert list(story)[-1]["phase"] == "failed"
-    fakes.clock.time += 3600
-    until(follow(fakes.world(), asked(one.spec)), "waiting")
-    assert [build.repo_url for build in fakes.backend.submitted] == [other.repo_url, one.repo_url]
