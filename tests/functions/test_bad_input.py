@@ -44,9 +44,10 @@ class Served:
         lines = [b"GET " + target + b" HTTP/1.1", b"Host: binder.example.org", b"Accept: text/event-stream"]
         return self.send(b"\r\n".join([*lines, b"Connection: close", *headers, b"", b""]))
 
-    def resident_bytes(self) -> int:
+    def own_bytes(self) -> int:
+        """Memory that is this process's alone: shares of libraries grow when others that use them end."""
         text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
+        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Anonymous:")) * 1024
 
     def healthy(self) -> bool:
         return b" 200 " in self.get(b"/versions").partition(b"\r\n")[0]
@@ -200,13 +201,13 @@ def test_a_host_that_is_none_is_not_repeated(served: Served, host: bytes) -> Non
     assert b"Traceback" not in answer
 
 
-def test_many_distinct_links_from_one_address_grow_no_memory(served: Served) -> None:
+def test_thousands_of_distinct_links_from_one_address_grow_no_memory(served: Served) -> None:
     def ask(count: int, what: str) -> None:
         for number in range(count):
             event = failure_in(served.get(f"/build/gh/owner/{what}/{number}-{'x' * 1000}".encode()))
             assert event["status_code"] == 404
 
-    ask(300, "warm")
-    before_bytes = served.resident_bytes()
-    ask(700, "more")
-    assert served.resident_bytes() - before_bytes < 2 * 1024 * 1024
+    ask(500, "warm")
+    before_bytes = served.own_bytes()
+    ask(1500, "more")
+    assert served.own_bytes() - before_bytes < 2 * 1024 * 1024
