@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe
-from functions import records
 from functions.adapters.http import HttpClient
 from functions.adapters.jupyterhub import JupyterHub
 from functions.adapters.stores.sqlite import SQLiteStore
 from functions.core.launch import Launch, Phase
 from functions.core.ports import ResolvedRepo
 from functions.cull import cull
+from functions.state import records
 from functions.world import World
 from tests.fakes.stub_hub import stub_hub
 from tests.fakes.world import Fakes

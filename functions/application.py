@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, RequestURITooLarge
 
-from functions import build, cors, edge, legacy, pages, visitor
+from functions import build, edge, pages
 from functions.core.errors import BinderError
 from functions.core.settings import WebSettings
 from functions.core.specs import MAX_TARGET
-from functions.health import Health
+from functions.reporting.health import Health
+from functions.web import cors, legacy, visitor
 from functions.world import World
 
 _FOLDER = "web"

@@ -9,13 +9,14 @@ from dataclasses import replace
 
 from flask import Blueprint, Request, Response, current_app, request
 
-from functions import edge, visitor
-from functions.arrival import Asked
+from functions import edge
 from functions.core import build_tokens, progress
 from functions.core.errors import BadRequest, BadSignature, BinderError, MethodNotAllowed
 from functions.core.resume import resume_key
 from functions.core.specs import LaunchTarget, parse_target
-from functions.stream import launch_stream
+from functions.launching.arrival import Asked
+from functions.launching.stream import launch_stream
+from functions.web import visitor
 from functions.world import World
 
 api = Blueprint("api", __name__)
@@ -137,7 +138,7 @@ def health() -> Response:
 def metrics() -> Response:
     """What launches and builds came to, in Prometheus' text format; the same from every instance."""
     # Imported late: no launch should wait for a library that only this needs.
-    from functions import exposition
+    from functions.reporting import exposition
 
     world: World = current_app.config["WORLD"]
     token = world.config.web.metrics_token.reveal()

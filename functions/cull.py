@@ -10,12 +10,13 @@ from collections.abc import Sequence
 
 from flask import Request, Response
 
-from functions import edge, rounds
+from functions import edge
 from functions.core.errors import BadRequest
-from functions.forgetting import fold_outcomes, forget_expired, forget_launches
-from functions.mending import mend_builds, mend_launches, mend_pushes
-from functions.rounds import Part
-from functions.unused import cull_pods, cull_users, stop_uncollected
+from functions.culling import rounds
+from functions.culling.forgetting import fold_outcomes, forget_expired, forget_launches
+from functions.culling.mending import mend_builds, mend_launches, mend_pushes
+from functions.culling.rounds import Part
+from functions.culling.unused import cull_pods, cull_users, stop_uncollected
 from functions.world import World
 
 # In this order: records are judged by what the round has seen of the Hub.

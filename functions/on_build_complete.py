@@ -15,9 +15,9 @@ from typing import Any
 from flask import Request, Response
 
 from functions import edge
-from functions.advance import advance
-from functions.building import refresh_build
 from functions.core.errors import BadRequest, UpstreamError
+from functions.launching.advance import advance
+from functions.launching.building import refresh_build
 from functions.world import World
 
 log = logging.getLogger(__name__)

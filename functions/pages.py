@@ -13,11 +13,11 @@ from typing import Any
 from flask import Blueprint, Response, current_app, g, make_response, render_template, request, send_from_directory
 from werkzeug.exceptions import NotFound
 
-from functions import visitor
 from functions.core import build_tokens
 from functions.core.errors import InvalidSpec
 from functions.core.specs import LaunchTarget, decoded, parse_target
 from functions.edge import Refusal
+from functions.web import visitor
 from functions.world import World
 
 site = Blueprint("pages", __name__)

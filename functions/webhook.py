@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from flask import Request, Response
 
-from functions import edge, retention
+from functions import edge
 from functions.core.errors import BadRequest, MethodNotAllowed, NotAllowed
 from functions.core.settings import Secret, WebhookSettings
 from functions.core.webhooks import (
@@ -23,7 +23,8 @@ from functions.core.webhooks import (
     read_gitlab,
     secrets_of,
 )
-from functions.prebuilding import KEEP_S, prebuild
+from functions.launching.prebuilding import KEEP_S, prebuild
+from functions.state import retention
 from functions.world import World
 
 log = logging.getLogger(__name__)

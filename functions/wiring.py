@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 
-from functions import records
 from functions.adapters.addresses import PublicPool
 from functions.adapters.builds.job import JobSettings
 from functions.adapters.builds.jobs_api import JobsApi
@@ -35,9 +34,10 @@ from functions.adapters.user_pods import UserPods
 from functions.core import config as configuration
 from functions.core.ports import RepoProvider
 from functions.core.settings import Config, RegistrySettings
-from functions.feeds import Feeds
-from functions.refs import Refs
-from functions.stream import look_at_build
+from functions.launching.feeds import Feeds
+from functions.launching.refs import Refs
+from functions.launching.stream import look_at_build
+from functions.state import records
 from functions.world import World
 
 CONFIG_FILE = Path(__file__).parent.parent / "config.yaml"

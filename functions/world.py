@@ -11,9 +11,9 @@ from functions.core.launch import Launch
 from functions.core.ports import BuildBackend, Hub, Registry, RepoProvider, Store
 from functions.core.settings import Config
 from functions.core.user_pods import Pods
-from functions.feeds import Feeds
-from functions.records import Records
-from functions.refs import Refs
+from functions.launching.feeds import Feeds
+from functions.launching.refs import Refs
+from functions.state.records import Records
 
 
 class Clock(Protocol):

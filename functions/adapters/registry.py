@@ -15,7 +15,7 @@ from functions.adapters.registry_login import Account, Headers, Login, PasswordA
 from functions.core.errors import UpstreamError
 from functions.core.names import DIGEST, ImageName, parse_image
 from functions.core.ports import ImageFound, ImageMissing
-from functions.expiring import Expiring, Flights
+from functions.state.expiring import Expiring, Flights
 
 _MANIFESTS = ", ".join(
     (

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from functions.adapters.http import HttpClient
 from functions.core.errors import UpstreamError
-from functions.expiring import Expiring, Flights
+from functions.state.expiring import Expiring, Flights
 
 METADATA_URL = "http://metadata.google.internal"
 _METADATA_PATH = "computeMetadata/v1/instance/service-accounts/default/token"

@@ -4,7 +4,7 @@
        │                         │
        └───────────Fail──────────┴──▶ failed
 
-`functions/advance.py` is the one place that takes these steps; docs/architecture.md draws the same machine.
+`functions/launching/advance.py` is the one place that takes these steps; docs/architecture.md draws the same machine.
 """
 
 from __future__ import annotations

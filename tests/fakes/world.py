@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from functions import records
 from functions.core import config as configuration
 from functions.core.errors import BadSignature
 from functions.core.names import image_name
 from functions.core.ports import ResolvedRepo
-from functions.feeds import Feeds
-from functions.refs import Refs
-from functions.stream import look_at_build
+from functions.launching.feeds import Feeds
+from functions.launching.refs import Refs
+from functions.launching.stream import look_at_build
+from functions.state import records
 from functions.world import World
 from tests.fakes.builds import FakeBackend
 from tests.fakes.hub import FakeHub

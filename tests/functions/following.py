@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from functions.arrival import Asked
 from functions.core.progress import EventId
-from functions.stream import launch_stream
+from functions.launching.arrival import Asked
+from functions.launching.stream import launch_stream
 from functions.world import World
 from tests.fakes.world import events
 

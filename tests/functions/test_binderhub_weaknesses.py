@@ -21,7 +21,6 @@ from flask.testing import FlaskClient
 from functions.adapters.providers.git import Git
 from functions.adapters.providers.github import GitHub
 from functions.application import make_application
-from functions.arrival import Asked
 from functions.core import build_tokens
 from functions.core.build import filled_appendix
 from functions.core.errors import BinderError, UpstreamError
@@ -29,8 +28,9 @@ from functions.core.names import image_name
 from functions.core.ports import BuildStatus, ResolvedRepo
 from functions.core.progress import parse_event_id
 from functions.core.specs import is_sha
+from functions.launching.arrival import Asked
+from functions.launching.stream import launch_stream
 from functions.on_build_complete import on_build_complete
-from functions.stream import launch_stream
 from functions.world import World
 from tests.fakes.git_host import GitHost, Repository, git_host, new_repository
 from tests.fakes.provider import FakeProvider

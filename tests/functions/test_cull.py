@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from functions.arrival import Asked
 from functions.core.errors import BadRequest, BadSignature, UpstreamError
 from functions.core.launch import Phase
 from functions.core.ports import HubServer, HubUser, UserPage
 from functions.core.user_pods import UserPod
 from functions.cull import cull
-from functions.exposition import exposition
-from functions.stream import launch_stream
+from functions.launching.arrival import Asked
+from functions.launching.stream import launch_stream
+from functions.reporting.exposition import exposition
 from tests.fakes.hub import NOON, FakeHub
 from tests.fakes.pods import FakePods
 from tests.fakes.store import Died

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from functions.cull import cull
-from functions.rounds import begin
-from functions.unused import cull_users
+from functions.culling.rounds import begin
+from functions.culling.unused import cull_users
 from tests.fakes.stub_hub import StubHub, stub_hub
 from tests.fakes.web import Reply
 from tests.fakes.world import Fakes

@@ -9,7 +9,7 @@ from threading import Event, Thread
 
 import pytest
 
-from functions.expiring import Expiring, Flights
+from functions.state.expiring import Expiring, Flights
 
 
 def test_a_value_is_kept_until_its_end() -> None:

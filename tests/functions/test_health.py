@@ -10,9 +10,9 @@ import pytest
 from flask.testing import FlaskClient
 
 from functions.application import make_application
-from functions.building import ensure_build
 from functions.core.errors import UpstreamError
-from functions.health import Health
+from functions.launching.building import ensure_build
+from functions.reporting.health import Health
 from tests.fakes.hub import FakeHub
 from tests.fakes.world import Fakes
 

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from functions.building import ensure_build
 from functions.core.errors import UpstreamError
 from functions.core.ports import BuildStatus, ResolvedRepo
+from functions.launching.building import ensure_build
 from tests.fakes.world import Fakes
 from tests.functions.following import SPEC, asked, follow, launch, phases, until
 

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from functions.application import make_application
 from functions.core.metrics import Outcome
-from functions.records import outcomes as rows
+from functions.state.records import outcomes as rows
 from tests.fakes.world import Fakes
 from tests.functions.test_on_build_complete import begin, deliver
 from tests.functions.test_outcomes import launch

@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from functions.arrival import Asked
 from functions.core.errors import BadRequest, BadSignature, RateLimited, UpstreamError
 from functions.core.launch import Phase
 from functions.core.ports import BuildStatus, ResolvedRepo
+from functions.launching.arrival import Asked
+from functions.launching.stream import launch_stream
 from functions.on_build_complete import on_build_complete
-from functions.stream import launch_stream
 from tests.fakes.world import Fakes
 from tests.functions.requests import push, request
 

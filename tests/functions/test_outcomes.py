@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from functions.adapters.stores.sqlite import SQLiteStore
-from functions.arrival import Asked
 from functions.core.metrics import Outcome
 from functions.core.ports import BuildStatus
-from functions.outcomes import FOLD_AFTER_S, MOST_AT_ONCE, fold_batch, read_totals
-from functions.records import outcomes as rows
-from functions.stream import launch_stream
+from functions.launching.arrival import Asked
+from functions.launching.stream import launch_stream
+from functions.reporting.outcomes import FOLD_AFTER_S, MOST_AT_ONCE, fold_batch, read_totals
+from functions.state.records import outcomes as rows
 from tests.fakes.store import Died
 from tests.fakes.world import Fakes
 from tests.functions.test_cull import run

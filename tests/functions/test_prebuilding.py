@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from functions import records
-from functions.arrival import Asked
 from functions.core.errors import RefNotFound, RepoNotFound, UpstreamError
 from functions.core.ports import BuildStatus
 from functions.core.webhooks import Push
-from functions.prebuilding import Told, keep_up, prebuild
-from functions.stream import launch_stream
+from functions.launching.arrival import Asked
+from functions.launching.prebuilding import Told, keep_up, prebuild
+from functions.launching.stream import launch_stream
+from functions.state import records
 from tests.fakes.store import Died
 from tests.fakes.world import Fakes
 from tests.functions.test_cull import run as cull

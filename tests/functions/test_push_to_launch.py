@@ -13,9 +13,9 @@ import pytest
 from functions.adapters.http import ONCE
 from functions.adapters.providers.github import GitHub
 from functions.adapters.providers.gitlab import GitLab
-from functions.arrival import Asked
 from functions.core.names import image_name
-from functions.stream import launch_stream
+from functions.launching.arrival import Asked
+from functions.launching.stream import launch_stream
 from functions.webhook import webhook
 from functions.world import World
 from tests.fakes.deliveries import sample, signed

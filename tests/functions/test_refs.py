@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from functions import retention
 from functions.core.errors import BinderError, InvalidSpec, RateLimited, RefNotFound, UpstreamError
 from functions.core.ports import ResolvedRepo
-from functions.refs import MOST_TROUBLES, Refs
+from functions.launching.refs import MOST_TROUBLES, Refs
+from functions.state import retention
 from tests.fakes.provider import FakeProvider
 from tests.fakes.store import FakeStore
 from tests.fakes.world import FakeClock

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from functions import outcomes
 from functions.core import build as builds
 from functions.core.build import Build
 from functions.core.errors import BinderError, LaunchFailed, NotAllowed, UpstreamError
 from functions.core.ports import BuildReport, ImageFound, ImageMissing, ResolvedRepo
+from functions.reporting import outcomes
 from functions.world import World
 
 

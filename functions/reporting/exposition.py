@@ -13,11 +13,11 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from functions import records
 from functions.core.launch import Phase
 from functions.core.metrics import BUCKETS_S, Times, Totals
 from functions.core.rounds import COUNTED, RoundState
-from functions.outcomes import MOST_ROWS, read_totals
+from functions.reporting.outcomes import MOST_ROWS, read_totals
+from functions.state import records
 from functions.world import World
 
 __all__ = ["CONTENT_TYPE", "exposition"]

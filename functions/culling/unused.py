@@ -15,7 +15,7 @@ from functions.core.idleness import UNCOLLECTED, Keep, Remove, judge_pod, judge_
 from functions.core.launch import Launch
 from functions.core.ports import HubUser, UserPage
 from functions.core.user_pods import Pods, UserPod
-from functions.rounds import Round
+from functions.culling.rounds import Round
 from functions.world import World
 
 # The Hub waits for a server to be gone before it answers, so a few are stopped at once.

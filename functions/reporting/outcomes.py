@@ -7,11 +7,11 @@ is folded when that can no longer happen.
 
 from __future__ import annotations
 
-from functions import records
 from functions.core.build import Build
 from functions.core.errors import UpstreamError
 from functions.core.launch import Launch
 from functions.core.metrics import BUCKETS_S, Outcome, Totals, build_outcome, fold, launch_outcome
+from functions.state import records
 from functions.world import World
 
 # Longer than a lease, and than the pause between two rounds of the cull, which ends what its own instance did not.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
-from functions.building import find_image, refuse_another
 from functions.core.errors import InvalidSpec, RefNotFound
 from functions.core.launch import Launch, Phase
 from functions.core.names import image_name
 from functions.core.ports import ResolvedRepo
 from functions.core.progress import EventId
 from functions.core.specs import is_sha
-from functions.refs import Resolution
+from functions.launching.building import find_image, refuse_another
+from functions.launching.refs import Resolution
 from functions.world import World
 
 log = logging.getLogger(__name__)

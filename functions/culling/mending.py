@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functions import building, prebuilding
-from functions.advance import advance, due
 from functions.core import launch as launches
 from functions.core.build import Build
 from functions.core.launch import Launch
@@ -21,7 +19,9 @@ from functions.core.mending import (
     mend_build,
     mend_launch,
 )
-from functions.rounds import Round
+from functions.culling.rounds import Round
+from functions.launching import building, prebuilding
+from functions.launching.advance import advance, due
 from functions.world import World
 
 # The user, its server, and how that is.

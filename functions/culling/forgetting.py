@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functions import outcomes, retention
 from functions.core import launch as launches
 from functions.core.launch import Launch
-from functions.rounds import Round
+from functions.culling.rounds import Round
+from functions.reporting import outcomes
+from functions.state import retention
 from functions.world import World
 
 # Kinds of records that name the last day on which they are wanted.

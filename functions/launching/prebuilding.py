@@ -13,15 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from functions import records, retention
-from functions.building import cancel_build, ensure_build, find_image
 from functions.core import prebuild as prebuilds
 from functions.core.errors import BinderError, RefNotFound
 from functions.core.names import image_name
 from functions.core.ports import ResolvedRepo
 from functions.core.prebuild import Prebuild, Spent, branch_key
 from functions.core.webhooks import Push, refusal
-from functions.records import Records
+from functions.launching.building import cancel_build, ensure_build, find_image
+from functions.state import records, retention
+from functions.state.records import Records
 from functions.world import World
 
 log = logging.getLogger(__name__)

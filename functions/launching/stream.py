@@ -6,15 +6,15 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
-from functions.advance import advance
-from functions.arrival import Asked, arrive
-from functions.building import refresh_build
 from functions.core import progress
 from functions.core.errors import BinderError, UpstreamError
 from functions.core.launch import Launch, Phase
 from functions.core.ports import LogChunk
 from functions.core.progress import Event, EventId
-from functions.feeds import Look
+from functions.launching.advance import advance
+from functions.launching.arrival import Asked, arrive
+from functions.launching.building import refresh_build
+from functions.launching.feeds import Look
 from functions.world import World
 
 log = logging.getLogger(__name__)

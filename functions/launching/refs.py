@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from functions import retention
 from functions.core.errors import BinderError, RateLimited, UpstreamError
 from functions.core.ports import Document, RepoProvider, ResolvedRepo, Store
 from functions.core.progress import ago
-from functions.expiring import Expiring, Flights
+from functions.state import retention
+from functions.state.expiring import Expiring, Flights
 
 # A typing error is soon corrected, and a service soon back: long enough for a stampede, short enough for a person.
 TROUBLE_S = 10.0

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from functions import outcomes
-from functions.building import ensure_build
 from functions.core import launch as launches
 from functions.core.errors import BinderError, RateLimited
 from functions.core.launch import (
@@ -30,6 +28,8 @@ from functions.core.launch import (
 )
 from functions.core.launch_event import launch_event
 from functions.core.ports import HubServer
+from functions.launching.building import ensure_build
+from functions.reporting import outcomes
 from functions.world import World
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from functions import records
 from functions.core.errors import BinderError
 from functions.core.rounds import Deed, RoundState, after_round
-from functions.records import Records
+from functions.state import records
+from functions.state.records import Records
 from functions.world import World
 
 log = logging.getLogger(__name__)

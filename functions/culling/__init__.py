@@ -1,0 +1,1 @@
+"""One scheduled round: what it mends, stops and forgets."""

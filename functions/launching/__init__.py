@@ -1,0 +1,1 @@
+"""A launch, from link to running server: what every watcher, event and round moves on together."""
