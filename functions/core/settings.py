@@ -153,7 +153,7 @@ class LaunchSettings:
     )
     token_expires_s: int = setting("How long the build token of a page is good for.", 300)
     token_check_origin: bool = setting("Whether a build token is only good for the site that its page was on.", True)
-    build_only: bool = setting("Whether ?build_only=true may ask for an image without a server.", False)
+    build_only: bool = setting("Whether an image may be asked for without a server.", False)
     watcher_gone_s: int = setting("After how long without a watcher a launch gets no server when its build ends.", 60)
     timeout_s: int = setting("How long a server may take to start.", 600)
     keep_s: int = setting("How long a finished launch can be resumed.", 3600)

@@ -54,7 +54,7 @@ def arrive(asked: Asked, world: World) -> Arrival:
         same = asked.resume is not None and asked.resume.launch_id == launch.id
         arrival = Arrival(launch, told=asked.resume.number if asked.resume and same else 0)
     else:
-        resolution = _resolve(asked, world)
+        resolution = resolve(asked, world)
         launch, notice = _begin(asked, resolution.repo, world)
         arrival = Arrival(launch, notices=tuple(filter(None, [resolution.notice, notice])))
     now = world.clock.now()
@@ -62,7 +62,7 @@ def arrive(asked: Asked, world: World) -> Arrival:
     return replace(arrival, launch=seen or arrival.launch)
 
 
-def _resolve(asked: Asked, world: World) -> Resolution:
+def resolve(asked: Asked, world: World) -> Resolution:
     """The repository at its commit; with a word to the watcher when its old default branch had to be replaced."""
     provider = world.providers.get(asked.provider)
     if provider is None:

@@ -29,16 +29,25 @@ LINGER_S = 60.0
 
 def launch_stream(asked: Asked, world: World) -> Iterator[str]:
     """The whole stream on the wire. Whatever goes wrong is one `failed` event, since the answer has begun."""
+    yield from _told(_story(asked, world), provider=asked.provider, spec=asked.spec)
+
+
+def follow(launch: Launch, world: World, *, told: int = 0) -> Iterator[str]:
+    """The stream of a launch that is known already, after its first *told* events."""
+    yield from _told(_Telling(launch, told, world).events(), provider=launch.provider, spec=launch.spec)
+
+
+def _told(story: Iterator[str], *, provider: str, spec: str) -> Iterator[str]:
     yield progress.RETRY
     try:
-        yield from _story(asked, world)
+        yield from story
     except BinderError as error:
-        log.info("refused", extra={"fields": {"provider": asked.provider, "spec": asked.spec, "reason": str(error)}})
+        log.info("refused", extra={"fields": {"provider": provider, "spec": spec, "reason": str(error)}})
         # An EventSource that is left open would ask for ever; where asking again may help, it may.
         end = None if error.retry else progress.REFUSED
         yield progress.encode(progress.failed(str(error), status=error.status), end)
     except Exception:
-        log.exception("stream broke", extra={"fields": {"provider": asked.provider, "spec": asked.spec}})
+        log.exception("stream broke", extra={"fields": {"provider": provider, "spec": spec}})
         yield progress.encode(progress.failed("Internal error. Please try again.", status=500))
 
 
@@ -129,10 +138,8 @@ class _Telling:
             yield from self._tell(progress.ready(launch))
             now = self._world.clock.now()
             self._world.launches.change(launch.id, lambda it: replace(it, collected_at=now, last_seen_at=now))
-        elif launch.phase is Phase.FAILED:
-            yield from self._tell(progress.failed(launch.reason, status=launch.status))
-        elif launch.phase is Phase.STOPPED:
-            yield from self._tell(progress.failed("The server has been stopped. Please launch again.", status=410))
+        elif not launch.open:
+            yield from self._tell(progress.ended(launch))
 
     def _tell(self, event: Event) -> Iterator[str]:
         self._number += 1

@@ -28,6 +28,11 @@ class FakeRegistry:
         self._digests[image] = self._digests[f"{image.rpartition(':')[0]}@{digest}"] = digest
         return digest
 
+    def lose(self, image: str) -> None:
+        """Let *image* be gone."""
+        digest = self._digests.pop(image)
+        self._digests.pop(f"{image.rpartition(':')[0]}@{digest}")
+
     def find(self, image: str, *, fresh: bool = False) -> ImageFound | ImageMissing:
         self.asked.append(image)
         if self.error:
