@@ -29,10 +29,11 @@ from functions.adapters.providers.zenodo import Zenodo
 from functions.adapters.pubsub import PubSubPublisher
 from functions.adapters.registry import OCIRegistry, api_url
 from functions.adapters.registry_login import METADATA_URL, Account, GoogleAccount, PasswordAccount, is_googles
+from functions.adapters.stores.firestore import FirestoreStore
 from functions.adapters.stores.sqlite import SQLiteStore
 from functions.adapters.user_pods import UserPods
 from functions.core import config as configuration
-from functions.core.ports import RepoProvider
+from functions.core.ports import RepoProvider, Store
 from functions.core.settings import Config, RegistrySettings
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
@@ -65,7 +66,7 @@ def world() -> World:
 
 def make_world(config: Config) -> World:
     """The world that *config* describes. Nothing is connected to before it is used."""
-    store = SQLiteStore(Path(config.store.path))
+    store = _store(config)
     made = World(
         config=config,
         providers=_providers(config),
@@ -87,6 +88,13 @@ def make_world(config: Config) -> World:
         pods=_pods(config),
     )
     return made
+
+
+def _store(config: Config) -> Store:
+    if config.store.backend == "sqlite":
+        return SQLiteStore(Path(config.store.path))
+    firestore = config.firestore
+    return FirestoreStore(project=firestore.project, database=firestore.database, endpoint=firestore.endpoint)
 
 
 def jobs(config: Config) -> JobsApi:

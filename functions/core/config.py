@@ -211,6 +211,8 @@ def _cross_checks(config: Config) -> Iterator[str]:
     yield from _registry_checks(config.registry)
     if config.store.backend == "sqlite" and not config.store.path:
         yield "store.path: required for the sqlite store"
+    if config.store.backend == "firestore" and not config.firestore.project:
+        yield "firestore.project: required for the firestore store"
     if any(len(key) < 32 for key in token_keys(config.launches)):
         yield "launches.token_secrets: each must have at least 32 bytes, which are 64 hexadecimal digits"
     unknown = sorted(set(config.providers.enabled) - set(settings.PROVIDERS))

@@ -76,8 +76,15 @@ class BuildSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    backend: str = setting("Where builds and launches are remembered.", "sqlite", choices=("sqlite",))
+    backend: str = setting("Where builds and launches are remembered.", "sqlite", choices=("sqlite", "firestore"))
     path: str = setting("File of the sqlite store.", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirestoreSettings:
+    project: str = setting("Google Cloud project of the database.", "")
+    database: str = setting("Name of the database, which is in native mode.", "(default)")
+    endpoint: str = setting("Address of a Firestore emulator, host:port; empty: Google's.", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +224,7 @@ class Config:
     registry: RegistrySettings
     builds: BuildSettings
     store: StoreSettings
+    firestore: FirestoreSettings
     events: EventSettings
     scheduler: SchedulerSettings
     providers: ProviderSettings

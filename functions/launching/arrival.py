@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from functions.core import launch as launches
 from functions.core.errors import InvalidSpec, RefNotFound
 from functions.core.launch import Launch, Phase
 from functions.core.names import image_name
@@ -16,6 +17,9 @@ from functions.launching.refs import Resolution
 from functions.world import World
 
 log = logging.getLogger(__name__)
+
+# However often somebody comes back, the record is not written more often.
+SEEN_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,7 @@ def arrive(asked: Asked, world: World) -> Arrival:
         launch, notice = _begin(asked, resolution.repo, world)
         arrival = Arrival(launch, notices=tuple(filter(None, [resolution.notice, notice])))
     now = world.clock.now()
-    seen = world.launches.change(arrival.launch.id, lambda it: replace(it, last_seen_at=now))
+    seen = world.launches.change(arrival.launch.id, lambda it: launches.seen(it, now=now, every_s=SEEN_EVERY_S))
     return replace(arrival, launch=seen or arrival.launch)
 
 

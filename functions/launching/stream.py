@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
+from functions.core import launch as launches
 from functions.core import progress
 from functions.core.errors import BinderError, UpstreamError
 from functions.core.launch import Launch, Phase
@@ -167,7 +168,10 @@ class _Telling:
         now = self._world.clock.now()
         if now - self._seen >= SEEN_EVERY_S:
             self._seen = now
-            self._world.launches.change(self._launch.id, lambda it: replace(it, last_seen_at=now))
+            # Many tabs may watch one launch, and one record takes about a write a second.
+            self._world.launches.change(
+                self._launch.id, lambda it: launches.seen(it, now=now, every_s=SEEN_EVERY_S / 2)
+            )
         if now - self._kept_alive >= KEEPALIVE_S:
             self._kept_alive = now
             yield progress.KEEPALIVE

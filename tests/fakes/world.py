@@ -12,7 +12,7 @@ from typing import Any
 from functions.core import config as configuration
 from functions.core.errors import BadSignature
 from functions.core.names import image_name
-from functions.core.ports import ResolvedRepo
+from functions.core.ports import ResolvedRepo, Store
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
@@ -74,8 +74,9 @@ class Fakes:
     settings: dict[str, Any] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def world(self) -> World:
-        """Another instance over the same services."""
+    def world(self, store: Store | None = None) -> World:
+        """Another instance over the same services; *store* is what it has instead of the fake one."""
+        store = store or self.store
         config, _ = configuration.load(DOCUMENT | self.settings, {})
         world = World(
             config=config,
@@ -83,11 +84,11 @@ class Fakes:
             registry=self.registry,
             backend=self.backend,
             hub=self.hub,
-            store=self.store,
-            builds=records.builds(self.store),
-            launches=records.launches(self.store),
+            store=store,
+            builds=records.builds(store),
+            launches=records.launches(store),
             refs=Refs(
-                self.store,
+                store,
                 self.clock.now,
                 ttl_s=config.providers.ref_ttl_s,
                 keep_s=config.providers.ref_keep_s,
