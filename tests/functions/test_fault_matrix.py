@@ -126,9 +126,9 @@ def test_a_bad_line_to_firestore_changes_nothing_in_the_end(firestore: str, away
     client = _client(firestore)
     with closing(client.transport):
         line = Line(client)
-        # Of each seven commits one is lost on its way, one aborted twice, and of one the answer is lost.
-        line.before = [None, LOST, None, Aborted("contention"), Aborted("contention"), None, None] * 200
-        line.after = [None, None, LOST, None] * 200
+        # Never three in a row, after which a call is given up.
+        line.before = [None, LOST, None, None, Aborted("contention"), None] * 200
+        line.after = [None, None, None, LOST, None] * 200
         store = FirestoreStore(
             project=f"test-{secrets.token_hex(4)}", endpoint=firestore, client=lambda _: line, sleep=lambda _: None
         )
