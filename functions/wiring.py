@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from functions.adapters.addresses import PublicPool
@@ -39,6 +39,7 @@ from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.once import once
 from functions.world import World
 
 CONFIG_FILE = Path(__file__).parent.parent / "config.yaml"
@@ -54,7 +55,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-@cache
+@once
 def world() -> World:
     """The world of this instance, from config.yaml beside main.py (or BINDERLESS_CONFIG) and the environment."""
     path = Path(os.environ.get("BINDERLESS_CONFIG") or CONFIG_FILE)
