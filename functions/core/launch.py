@@ -201,6 +201,11 @@ def seen(launch: Launch, *, now: float, every_s: float) -> Launch | None:
     return replace(launch, last_seen_at=now) if now - launch.last_seen_at >= every_s else None
 
 
+def collected(launch: Launch, *, now: float) -> Launch:
+    """The launch once somebody has been told where its server is, or uses it."""
+    return replace(launch, collected_at=now, last_seen_at=now)
+
+
 def lease(launch: Launch, holder: str, *, now: float) -> Launch | None:
     """The launch under *holder*'s lease; None while another holds it."""
     if launch.lease_holder and launch.lease_until > now:

@@ -98,7 +98,8 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
         repo=repo,
         image=image,
         created_at=now,
-        last_seen_at=now,
+        # Watched only once its browser can find it again: should we die before that, nobody's server is not started.
+        last_seen_at=now - world.config.launches.watcher_gone_s - SEEN_EVERY_S,
         token=world.new_token(),
         host=asked.host,
         client_ip=asked.client_ip,

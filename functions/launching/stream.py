@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
 from functions.core import launch as launches
 from functions.core import progress
@@ -138,9 +137,16 @@ class _Telling:
         if launch.phase is Phase.READY:
             yield from self._tell(progress.ready(launch))
             now = self._world.clock.now()
-            self._world.launches.change(launch.id, lambda it: replace(it, collected_at=now, last_seen_at=now))
+            self._note(lambda it: launches.collected(it, now=now))
         elif not launch.open:
             yield from self._tell(progress.ended(launch))
+
+    def _note(self, change: Callable[[Launch], Launch | None]) -> None:
+        """Write down that the watcher is there. Nobody's launch fails for want of that: the cull can tell as well."""
+        try:
+            self._world.launches.change(self._launch.id, change)
+        except UpstreamError as error:
+            log.warning("watcher not written down", extra={"fields": {"reason": str(error)}})
 
     def _tell(self, event: Event) -> Iterator[str]:
         self._number += 1
@@ -169,9 +175,7 @@ class _Telling:
         if now - self._seen >= SEEN_EVERY_S:
             self._seen = now
             # Many tabs may watch one launch, and one record takes about a write a second.
-            self._world.launches.change(
-                self._launch.id, lambda it: launches.seen(it, now=now, every_s=SEEN_EVERY_S / 2)
-            )
+            self._note(lambda it: launches.seen(it, now=now, every_s=SEEN_EVERY_S / 2))
         if now - self._kept_alive >= KEEPALIVE_S:
             self._kept_alive = now
             yield progress.KEEPALIVE

@@ -21,47 +21,15 @@ from functions.core.errors import RateLimited, UpstreamError, UpstreamTimeout
 from functions.core.metrics import LONGEST_REPO, MOST_SERIES, Counted, Timed, Times, Totals
 from functions.reporting.outcomes import MOST_AT_ONCE
 from functions.state import records
+from tests.fakes.firestore_line import LOST, Line
 from tests.fakes.java_emulators import FIRESTORE, needed
 from tests.fakes.store import FakeStore
 
 ROOT = Path(__file__).parents[2]
 
 
-class Line:
-    """The SDK's client behind a bad line. `before` and `after` are raised, one a call of *verb*, instead of sending the
-    request and instead of giving its answer; None lets one pass. `meanwhile` is done before an error is raised."""
-
-    def __init__(self, client: Any = None, verb: str = "commit") -> None:
-        self._client, self._verb = client, verb
-        self.before: list[Exception | None] = []
-        self.after: list[Exception | None] = []
-        self.meanwhile: Callable[[], object] = lambda: None
-        self.calls: list[str] = []
-
-    def __getattr__(self, verb: str) -> Callable[..., Any]:
-        def call(**options: Any) -> Any:
-            self.calls.append(verb)
-            if verb != self._verb:
-                return getattr(self._client, verb)(**options)
-            self._fail(self.before)
-            answer = getattr(self._client, verb)(**options)
-            self._fail(self.after)
-            return answer
-
-        return call
-
-    def _fail(self, errors: list[Exception | None]) -> None:
-        error = errors.pop(0) if errors else None
-        if error:
-            self.meanwhile()
-            raise error
-
-
 def a_store(client: Any, **options: Any) -> FirestoreStore:
     return FirestoreStore(**{"project": "test", "client": lambda _: client, "sleep": lambda _: None, **options})
-
-
-LOST = exceptions.ServiceUnavailable("connection reset")
 
 
 class Bench:

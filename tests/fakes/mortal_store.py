@@ -1,8 +1,8 @@
-"""A Store whose caller dies at one of its writes."""
+"""A Store whose caller meets its end, or an error, at one of its writes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from functions.core.ports import Document, Store
@@ -12,39 +12,48 @@ from tests.fakes.store import Died
 class MortalStore:
     """Passes everything on to *store*. `writes` are all writes that were asked for: verb, kind and key.
 
-    The instance that asks for write number *dies_at*, from 1, dies before or after it is done; 0: it lives. Nobody dies
-    twice: what is asked for later is done.
+    Who asks for write number *fails_at*, from 1, gets *failure* instead of an answer: before it is done, or after
+    it. 0: nobody does. Nobody dies twice: what is asked for later is done.
     """
 
-    def __init__(self, store: Store, *, dies_at: int = 0, when: Literal["before", "after"] = "before") -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        fails_at: int = 0,
+        when: Literal["before", "after"] = "before",
+        failure: Callable[[], BaseException] = Died,
+    ) -> None:
         self.writes: list[tuple[str, str, str]] = []
-        self._store, self._dies_at, self._when = store, dies_at, when
+        self._store, self._fails_at, self._when, self._failure = store, fails_at, when, failure
 
     def create_if_absent(self, kind: str, key: str, data: Mapping[str, Any]) -> Document | None:
-        self._write("create", kind, key)
-        return self._done(self._store.create_if_absent(kind, key, data))
+        number = self._begin("create", kind, key)
+        return self._end(number, self._store.create_if_absent(kind, key, data))
 
     def get(self, kind: str, key: str) -> Document | None:
         return self._store.get(kind, key)
 
     def compare_and_set(self, kind: str, key: str, version: str, data: Mapping[str, Any]) -> Document | None:
-        self._write("change", kind, key)
-        return self._done(self._store.compare_and_set(kind, key, version, data))
+        number = self._begin("change", kind, key)
+        return self._end(number, self._store.compare_and_set(kind, key, version, data))
 
     def query(self, kind: str, field: str, value: str, *, limit: int = 1000, after: str = "") -> Sequence[Document]:
         return self._store.query(kind, field, value, limit=limit, after=after)
 
     def delete(self, kind: str, key: str) -> None:
-        self._write("delete", kind, key)
+        number = self._begin("delete", kind, key)
         self._store.delete(kind, key)
-        self._done(None)
+        self._end(number, None)
 
-    def _write(self, verb: str, kind: str, key: str) -> None:
+    def _begin(self, verb: str, kind: str, key: str) -> int:
         self.writes.append((verb, kind, key))
-        if self._when == "before" and len(self.writes) == self._dies_at:
-            raise Died
+        number = len(self.writes)
+        if self._when == "before" and number == self._fails_at:
+            raise self._failure()
+        return number
 
-    def _done(self, answer: Document | None) -> Document | None:
-        if self._when == "after" and len(self.writes) == self._dies_at:
-            raise Died
+    def _end(self, number: int, answer: Document | None) -> Document | None:
+        if self._when == "after" and number == self._fails_at:
+            raise self._failure()
         return answer

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -13,6 +14,7 @@ from functions.core import config as configuration
 from functions.core.errors import BadSignature
 from functions.core.names import image_name
 from functions.core.ports import ResolvedRepo, Store
+from functions.core.settings import Config
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
@@ -32,6 +34,11 @@ DOCUMENT: dict[str, Any] = {
     "store": {"path": "unused"},
     "launches": {"secret": "s" * 32},
 }
+
+
+@cache
+def _loaded(document: str) -> Config:
+    return configuration.load(json.loads(document), {})[0]
 
 
 @dataclass
@@ -77,7 +84,7 @@ class Fakes:
     def world(self, store: Store | None = None) -> World:
         """Another instance over the same services; *store* is what it has instead of the fake one."""
         store = store or self.store
-        config, _ = configuration.load(DOCUMENT | self.settings, {})
+        config = _loaded(json.dumps(DOCUMENT | self.settings))
         world = World(
             config=config,
             providers={"gh": self.provider},
