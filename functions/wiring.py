@@ -40,6 +40,7 @@ from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
 from functions.state.once import once
+from functions.state.retention import image_until
 from functions.world import World
 
 CONFIG_FILE = Path(__file__).parent.parent / "config.yaml"
@@ -74,7 +75,7 @@ def make_world(config: Config) -> World:
         backend=KubernetesBuilds(jobs(config), _job_settings(config)),
         hub=_hub(config),
         store=store,
-        builds=records.builds(store),
+        builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
         launches=records.launches(store),
         refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(

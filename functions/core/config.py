@@ -195,6 +195,7 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 # RFC 6454: scheme, host and port, as browsers send it.
+DAY_S = 86400
 _FORGE = re.compile(r"https?://[^/\s]+/(\S*/)?")
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 _BASE_PATH = re.compile(r"/([A-Za-z0-9._~-]+/)*")
@@ -218,6 +219,9 @@ def _cross_checks(config: Config) -> Iterator[str]:
         yield f"providers.enabled: no such provider: {', '.join(unknown)}"
     yield from _web_problems(config.web)
     yield from _webhook_checks(config.webhooks)
+    keep_s = config.cull.image_keep_s
+    if keep_s and keep_s < max(DAY_S, 2 * config.cull.max_age_s):
+        yield "cull.image_keep_s: must be 0, or at least a day (86400) and twice cull.max_age_s"
     yield from (f"cull.limits: {problem}" for problem in limit_problems(config.cull.limits))
     if len(config.launches.secret.reveal()) < 32:
         yield "launches.secret: must have at least 32 characters"

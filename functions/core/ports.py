@@ -69,6 +69,13 @@ class Registry(Protocol):
         """
         ...
 
+    def delete(self, image: str, digest: str) -> bool:
+        """Delete the *image* with *digest*; one that is gone is fine. False when the registry does not permit it.
+
+        Raises UpstreamError when the registry does not answer. The space is the registry's to give back.
+        """
+        ...
+
 
 # Cloud Build's words: https://cloud.google.com/build/docs/api/reference/rest/v1/projects.builds#Status
 class BuildStatus(StrEnum):
@@ -273,7 +280,7 @@ EXPIRES_ON = "expires_on"
 
 # Kind of record -> fields that can be queried. An adapter prepares its indexes from this.
 INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "build": ("backend_id", "open"),
+    "build": ("backend_id", "open", "image_until"),
     "launch": ("waiting_for", "open", "running", "uncollected", "user"),
     "ref": (EXPIRES_ON,),
     "prebuild": ("due", "image", EXPIRES_ON),

@@ -176,6 +176,11 @@ class CullSettings:
         "matches decides.",
         {},
     )
+    image_keep_s: int = setting(
+        "How long an image is kept in the registry after it was last launched; 0: for ever. At least a day, and longer "
+        "than servers run.",
+        0,
+    )
     pods_namespace: str = setting(
         "Kubernetes namespace of one Hub's user pods, of which those without a server are deleted; empty: none are.", ""
     )

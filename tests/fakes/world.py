@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
@@ -19,6 +19,7 @@ from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.retention import image_until
 from functions.world import World
 from tests.fakes.builds import FakeBackend
 from tests.fakes.hub import FakeHub
@@ -92,7 +93,7 @@ class Fakes:
             backend=self.backend,
             hub=self.hub,
             store=store,
-            builds=records.builds(store),
+            builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
             launches=records.launches(store),
             refs=Refs(
                 store,
