@@ -115,7 +115,10 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
 
 
 def _claim(launch: Launch, world: World) -> Launch:
-    """Remember the launch as this browser's; should it have a live one, that one is used instead."""
+    """Remember the launch as this browser's; should it have a live one, that one is used instead.
+
+    It may have come to one since we looked: in another tab, or while this instance was frozen.
+    """
     if not launch.resume_key:
         return launch
     memory = {"launch_id": launch.id}
@@ -124,9 +127,10 @@ def _claim(launch: Launch, world: World) -> Launch:
         if known is None:
             continue
         other = world.launches.get(str(known.data["launch_id"]))
-        if other is not None and other.open:
+        alive = None if other is None else _if_alive(other, world, failures=False)
+        if alive is not None:
             world.launches.delete(launch.id)
-            return other
+            return alive
         if world.store.compare_and_set("resume", launch.resume_key, known.version, memory) is not None:
             break
     return launch

@@ -12,8 +12,8 @@ from tests.fakes.store import Died
 class MortalStore:
     """Passes everything on to *store*. `writes` are all writes that were asked for: verb, kind and key.
 
-    Who asks for write number *fails_at*, from 1, gets *failure* instead of an answer: before it is done, or after
-    it. 0: nobody does. Nobody dies twice: what is asked for later is done.
+    At write number *fails_at*, from 1, *failure* is called and what it returns is raised: before the write is done, or
+    after it. 0: at none. Nobody dies twice: what is asked for later is done.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class MortalStore:
         *,
         fails_at: int = 0,
         when: Literal["before", "after"] = "before",
-        failure: Callable[[], BaseException] = Died,
+        failure: Callable[[], BaseException | None] = Died,
     ) -> None:
         self.writes: list[tuple[str, str, str]] = []
         self._store, self._fails_at, self._when, self._failure = store, fails_at, when, failure
@@ -49,11 +49,16 @@ class MortalStore:
     def _begin(self, verb: str, kind: str, key: str) -> int:
         self.writes.append((verb, kind, key))
         number = len(self.writes)
-        if self._when == "before" and number == self._fails_at:
-            raise self._failure()
+        if self._when == "before":
+            self._meet(number)
         return number
 
     def _end(self, number: int, answer: Document | None) -> Document | None:
-        if self._when == "after" and number == self._fails_at:
-            raise self._failure()
+        if self._when == "after":
+            self._meet(number)
         return answer
+
+    def _meet(self, number: int) -> None:
+        failure = self._failure() if number == self._fails_at else None
+        if failure:
+            raise failure

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from threading import Event
+from typing import Any, TypeVar
 
 from flask import Request, Response
 
@@ -23,6 +25,8 @@ from tests.fakes.store import Died
 from tests.fakes.world import FakeClock, Fakes, events
 from tests.functions.following import SPEC, asked
 from tests.functions.requests import push, request
+
+T = TypeVar("T")
 
 STEP_S = 5.0
 BUILD_BEGINS_S = 10.0
@@ -92,16 +96,60 @@ class DatedHub(FakeHub):
         super()._answer()
 
 
+class Frost:
+    """Freezes one instance, as a serverless platform may between two instructions, until it thaws."""
+
+    def __init__(self) -> None:
+        self.frozen, self.thawed = False, False
+        self.work: Future[Any] | None = None
+        self._stopped, self._warm = Event(), Event()
+
+    def __call__(self) -> None:
+        """Freeze whoever calls."""
+        self.frozen = True
+        self._stopped.set()
+        assert self._warm.wait(60), "nobody thawed it"
+
+    def watch(self, work: Callable[[], T]) -> T | None:
+        """The result of *work*; None when it was frozen before its end."""
+        if self.frozen:
+            return work()
+        self._stopped.clear()
+        pool = ThreadPoolExecutor(1)
+        begun: Future[T] = pool.submit(work)
+        self.work = begun
+        pool.shutdown(wait=False)
+        begun.add_done_callback(lambda _: self._stopped.set())
+        self._stopped.wait()
+        return None if self.frozen else begun.result()
+
+    def thaw(self) -> None:
+        """Let it go on to its end."""
+        if self.frozen and not self.thawed and self.work:
+            self.thawed = True
+            self._warm.set()
+            self.work.result(60)
+
+
 class Day:
     """Over *store*, in which all instances meet. The person comes back *away_s* after every time the stream ends.
 
-    `trouble` is how often something went otherwise than it should.
+    `trouble` is how often something went otherwise than it should. What *frost* freezes thaws *thaws_s* after the
+    click.
     """
 
     def __init__(
-        self, store: Store, *, plan: Plan = as_announced, away_s: float = STEP_S, build_ends_s: float = 20.0
+        self,
+        store: Store,
+        *,
+        plan: Plan = as_announced,
+        away_s: float = STEP_S,
+        build_ends_s: float = 20.0,
+        frost: Frost | None = None,
+        thaws_s: float = 0.0,
     ) -> None:
         self.store, self.plan, self.away_s = store, plan, away_s
+        self._frost, self._thaws_s = frost or Frost(), thaws_s
         self._build_ends_s = build_ends_s
         clock = FakeClock()
         self.builds, self.hub = FakeCloudBuilds(), DatedHub(clock)
@@ -137,6 +185,7 @@ class Day:
         while self.now < end:
             self.fakes.clock.time += AFTERWARDS_STEP_S
             self._pass()
+        self._frost.thaw()
 
     def result(self) -> dict[str, Any]:
         """What everybody has of it in the end."""
@@ -164,6 +213,8 @@ class Day:
 
     def _pass(self) -> None:
         self.fakes.clock.time += STEP_S
+        if self.now >= self._thaws_s:
+            self._frost.thaw()
         self._build()
         self._deliver()
         if self.fakes.clock.time >= self._round_at:
@@ -174,12 +225,19 @@ class Day:
         """Click, or reload the page; go when there is nothing to see but a build that is going on."""
         if self.fakes.clock.time < self._comes_at:
             return
+        self._frost.watch(self._read)
+        self._comes_at = self.fakes.clock.time + self.away_s
+
+    def _read(self) -> None:
+        thawed = self._frost.thawed
         with suppress(Died):
             for chunk in launch_stream(asked(key="k"), self._instance()):
+                if self._frost.thawed != thawed:
+                    # Its connection is long gone.
+                    return
                 self.told.extend(events([chunk]))
                 if "Waiting for build to start" in chunk and not self._is_built():
-                    break
-        self._comes_at = self.fakes.clock.time + self.away_s
+                    return
 
     def _is_built(self) -> bool:
         record = self.store.get("build", self.fakes.image(self.repo))
@@ -213,9 +271,13 @@ class Day:
         def handler(request: Request) -> Response:
             return function(request, self._instance())
 
-        try:
-            return handler(request(body=body, authorization=authorization)).status_code
-        except Died:
-            return 500
-        except BinderError as error:
-            raise AssertionError("an error got past the edge") from error
+        def answered() -> int:
+            try:
+                return handler(request(body=body, authorization=authorization)).status_code
+            except Died:
+                return 500
+            except BinderError as error:
+                raise AssertionError("an error got past the edge") from error
+
+        # Who gets no answer in time sends it again.
+        return self._frost.watch(answered) or 503

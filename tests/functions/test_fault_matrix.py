@@ -22,7 +22,7 @@ from tests.fakes.firestore_line import LOST, Line
 from tests.fakes.java_emulators import FIRESTORE, needed
 from tests.fakes.mortal_store import MortalStore
 from tests.fakes.store import Died, FakeStore
-from tests.functions.a_day import STEP_S, Day
+from tests.functions.a_day import STEP_S, Day, Frost
 
 ONE_OF_EACH = {"told": ["ready"], "images": 1, "servers": 1, "stopped in use": [], "left": []}
 # One stays, and reloads the page; the other is away when the build ends, and comes back when its server runs.
@@ -118,6 +118,25 @@ def test_whoever_never_comes_back_has_an_image_built_and_no_server(fault: Callab
     fault(day)
     day.live()
     assert day.result() == {**ONE_OF_EACH, "told": [], "servers": 0}
+
+
+@pytest.mark.parametrize("thaws_s", [40.0, 100.0, 700.0], ids="thaws after {:g} s".format)
+@pytest.mark.parametrize("away_s", PEOPLE.values(), ids=PEOPLE.keys())
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_instance_that_is_frozen_at_any_write_changes_nothing_in_the_end(
+    when: Literal["before", "after"], away_s: float, thaws_s: float
+) -> None:
+    for number in range(1, 1000):
+        frost = Frost()
+        store = MortalStore(FakeStore(), fails_at=number, when=when, failure=frost)
+        day = Day(store, away_s=away_s, frost=frost, thaws_s=thaws_s)
+        day.live()
+        at = store.writes[number - 1] if number <= len(store.writes) else None
+        assert day.result() == ONE_OF_EACH, f"{when} write {number}: {at}"
+        assert frost.thawed == frost.frozen
+        if at is None:
+            return
+    raise AssertionError("the day never ended")
 
 
 @needed(FIRESTORE)
