@@ -21,7 +21,7 @@ class FakeHub:
     """
 
     def __init__(self, url: str = "https://hub.example.org", now: Callable[[], datetime] = lambda: NOON) -> None:
-        self.url, self._now = url, now
+        self.url, self._time = url, now
         self.created: list[str] = []
         self.started: list[tuple[str, dict[str, str]]] = []
         self.stopped: list[str] = []
@@ -38,7 +38,7 @@ class FakeHub:
             raise LaunchFailed(f"JupyterHub did not create a user: Failed to create user: {name}")
         if name not in self._users:
             self.created.append(name)
-            self._users[name] = HubUser(name=name, created_at=self._now(), last_activity=self._now())
+            self._users[name] = HubUser(name=name, created_at=self._time(), last_activity=self._time())
 
     def start_server(self, user: str, options: Mapping[str, str]) -> None:
         self._answer()
@@ -107,7 +107,7 @@ class FakeHub:
     def _server(self, user: str, *, ready: bool) -> HubServer:
         repo = self._options.get(user, {}).get("binder_request", "").removeprefix("v2/")
         pending = None if ready else "spawn"
-        return HubServer(ready=ready, pending=pending, url=f"/user/{user}/", started_at=self._now(), repo=repo)
+        return HubServer(ready=ready, pending=pending, url=f"/user/{user}/", started_at=self._time(), repo=repo)
 
     def _finish_start(self, user: str) -> None:
         if "fail" in self._options[user]:
