@@ -26,7 +26,7 @@ REGISTRY_USERS: Mapping[str, Sequence[str]] = {
     "kubelet": (),
 }
 # Free text to the rest of the stack, and secrets to nobody else.
-PLAIN_SECRETS = ("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches")
+PLAIN_SECRETS = ("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches", "webhooks")
 
 
 @dataclass(frozen=True, slots=True)

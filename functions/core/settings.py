@@ -192,6 +192,11 @@ class WebhookSettings:
     repositories: tuple[str, ...] = setting(
         "Which repositories may prebuild, as patterns such as gh/my-org/*; none: none may.", ()
     )
+    forges: tuple[str, ...] = setting(
+        "Hosts of one's own whose repositories are launched by the git provider: what their clone addresses begin "
+        "with, such as https://git.example.org/.",
+        (),
+    )
     refs: tuple[str, ...] = setting("Which of their branches and tags, as patterns such as release-*.", ("*",))
     builds_per_day: int = setting(
         "How many builds the pushes of a repository may begin in a day (UTC); 0: any number.", 50
