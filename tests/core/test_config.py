@@ -47,7 +47,9 @@ def test_an_origin_is_one_that_browsers_send(origin: str) -> None:
         assert load({**DOCUMENT, "web": {"cors_allow_origins": [fine]}}).web.cors_allow_origins == (fine,)
 
 
-@pytest.mark.parametrize("forge", ["git.example.org/", "https://git.example.org", "https:///", "ssh://git.example.org/"])
+@pytest.mark.parametrize(
+    "forge", ["git.example.org/", "https://git.example.org", "https:///", "ssh://git.example.org/"]
+)
 def test_a_forge_is_the_beginning_of_one_hosts_addresses(forge: str) -> None:
     assert problems({**DOCUMENT, "webhooks": {"forges": [forge]}}, SECRETS)
     for fine in ("https://git.example.org/", "https://git.example.org/group/"):
