@@ -14,7 +14,7 @@ from flask import Request, Response
 
 from functions import edge
 from functions.core.errors import BinderError, RateLimited, UpstreamError
-from functions.core.ports import BuildStatus, HubServer, HubUser, Store
+from functions.core.ports import BuildStatus, Store
 from functions.cull import cull
 from functions.launching.stream import launch_stream
 from functions.on_build_complete import on_build_complete
@@ -53,14 +53,10 @@ class DatedHub(FakeHub):
     takes no servers. The next `lost` starts are done and answered 500. `trouble` is how often it did any of that."""
 
     def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
+        super().__init__(now=lambda: datetime.fromtimestamp(clock.time, UTC))
         self.down_until = self.full_until = 0.0
         self.lost = self.trouble = 0
         self._clock = clock
-
-    def create_user(self, name: str) -> None:
-        super().create_user(name)
-        self.add_user(HubUser(name=name, created_at=self._now(), last_activity=self._now(), server=self._of(name)))
 
     def start_server(self, user: str, options: Any) -> None:
         if self._clock.time < self.full_until:
@@ -76,18 +72,6 @@ class DatedHub(FakeHub):
         for user in self._users.values():
             if user.server and user.server.ready:
                 self.set_server(user.name, replace(user.server, last_activity=self._now()))
-
-    def _server(self, user: str, *, ready: bool) -> HubServer:
-        pending = None if ready else "spawn"
-        return HubServer(
-            ready=ready, pending=pending, url=f"/user/{user}/", started_at=self._now(), last_activity=self._now()
-        )
-
-    def _of(self, name: str) -> HubServer | None:
-        return self._users[name].server
-
-    def _now(self) -> datetime:
-        return datetime.fromtimestamp(self._clock.time, UTC)
 
     def _answer(self) -> None:
         if self._clock.time < self.down_until:
