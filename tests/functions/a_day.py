@@ -71,7 +71,7 @@ class DatedHub(FakeHub):
         """Let all servers be used just now."""
         for user in self._users.values():
             if user.server and user.server.ready:
-                self.set_server(user.name, replace(user.server, last_activity=self._now()))
+                self.set_server(user.name, replace(user.server, last_activity=self._time()))
 
     def _answer(self) -> None:
         if self._clock.time < self.down_until:
