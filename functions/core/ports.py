@@ -108,8 +108,8 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildReport:
-    """What a backend says of a build. `reason` is a sentence when it failed, `our_fault` when that is not the repository's
-    (evicted, backend error): then it may be tried again. `digest` is the pushed image's, where the backend tells."""
+    """What a backend says of a build. `reason` is a sentence when it failed, `our_fault` when the repository did not
+    (evicted, backend error): it may be tried again. `digest` is of the pushed image, where the backend tells."""
 
     backend_id: str
     status: BuildStatus
