@@ -13,6 +13,7 @@ import aiohttp
 from aiohttp import web
 
 from emulator.cloud.admin import Admin
+from emulator.cloud.builds.settings import BuildSettings
 from emulator.cloud.credentials import Credentials
 from emulator.cloud.githost import GitHost
 from emulator.cloud.identity import Identity
@@ -57,9 +58,11 @@ async def serving(
     credentials: Credentials,
     *,
     jobs: Sequence[Job] = (),
+    builds: BuildSettings | None = None,
     allow_anonymous: bool = False,
 ) -> AsyncIterator[Ports]:
-    """Serve everything until the context ends; yields the ports, all of them listening."""
+    """Serve everything until the context ends; yields the ports, all of them listening. Without *builds* there is no
+    Cloud Build."""
     folder = state / "cloud"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (state / "git").mkdir(exist_ok=True)
@@ -67,7 +70,7 @@ async def serving(
         outgoing = await stack.enter_async_context(_outgoing())
         identity = Identity(folder)
         faults = Faults()
-        pubsub_port = await _serve_pubsub(
+        pubsub_port, broker = await _serve_pubsub(
             stack, folder, ports.pubsub, identity, faults, outgoing,
             guards=[] if allow_anonymous else [rpc.Guard(credentials.pubsub_token)],
         )  # fmt: skip
@@ -76,9 +79,17 @@ async def serving(
         )
         scheduler = Scheduler(jobs, identity.token, outgoing)
         stack.push_async_callback(scheduler.close)
-        admin = Admin(credentials.admin_token, faults, scheduler)
+        build_routes: Sequence[web.RouteDef] = ()
+        build_faults = None
+        if builds is not None:
+            # Only who builds pays for it.
+            from emulator.cloud.builds.serving import building
+
+            cloud_build = await stack.enter_async_context(building(folder, builds, broker, outgoing))
+            build_routes, build_faults = cloud_build.routes, cloud_build.faults
+        admin = Admin(credentials.admin_token, faults, scheduler, build_faults)
         # The last to listen: its health address speaks for all three.
-        http_app = _http(identity, admin, GitHost(state / "git"))
+        http_app = _http(identity, [*admin.routes(), *GitHost(state / "git").routes(), *build_routes])
         http_port = await _listen(stack, http_app, "--http-port", ports.http)
         scheduler.start()
         yield Ports(pubsub=pubsub_port, registry=registry_port, http=http_port)
@@ -100,7 +111,7 @@ async def _serve_pubsub(
     outgoing: aiohttp.ClientSession,
     *,
     guards: Sequence[rpc.Guard],
-) -> int:
+) -> tuple[int, Broker]:
     store = Store(folder / "pubsub.sqlite")
     stack.callback(store.close)
     broker = Broker(store, faults, time.time)
@@ -115,7 +126,7 @@ async def _serve_pubsub(
     stack.push_async_callback(server.stop, grace=STOP_GRACE_S)
     for subscription in broker.subscriptions():
         pusher.watch(subscription.name)
-    return bound
+    return bound, broker
 
 
 def _registry(folder: Path, credentials: Credentials) -> web.Application:
@@ -125,7 +136,7 @@ def _registry(folder: Path, credentials: Credentials) -> web.Application:
     return app
 
 
-def _http(identity: Identity, admin: Admin, git_host: GitHost) -> web.Application:
+def _http(identity: Identity, routes: Sequence[web.RouteDef]) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
@@ -134,7 +145,7 @@ def _http(identity: Identity, admin: Admin, git_host: GitHost) -> web.Applicatio
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/oauth2/v1/certs", certificates)])
-    app.add_routes([*admin.routes(), *git_host.routes()])
+    app.add_routes(routes)
     return app
 
 
