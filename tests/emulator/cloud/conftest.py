@@ -65,19 +65,19 @@ def command(folder: Path, *flags: str, ports: tuple[int, int, int] = (0, 0, 0)) 
 
 
 @contextmanager
-def running(folder: Path, *flags: str) -> Iterator[Cloud]:
+def running(folder: Path, *flags: str, ports: tuple[int, int, int] = (0, 0, 0)) -> Iterator[Cloud]:
     """A cloud of its own, stopped at the end."""
     log = folder / "cloud.log"
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command(folder, *flags), stderr=stderr)
+        process = subprocess.Popen(command(folder, *flags, ports=ports), stderr=stderr)
 
     def listening() -> re.Match[str] | None:
         assert process.poll() is None, log.read_text()
         return _LISTENING.search(log.read_text())
 
     try:
-        ports = [f"127.0.0.1:{port}" for port in eventually(listening).groups()]
-        yield Cloud(process, folder / "state", *ports)
+        addresses = [f"127.0.0.1:{port}" for port in eventually(listening).groups()]
+        yield Cloud(process, folder / "state", *addresses)
     finally:
         process.terminate()
         process.wait(10)
