@@ -6,8 +6,8 @@ TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/co
         tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/run \
         tests/emulator/stack tests/browser tests/emulator/engine tests/e2e
 
-up:  ## install what is missing and run the stack until Ctrl-C
-	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up
+up:  ## install what is missing and run the stack until Ctrl-C; BACKEND=cloud_build builds by Cloud Build
+	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up $(if $(BACKEND),--backend $(BACKEND))
 
 demo:  ## launch the examples on the running stack
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator demo

@@ -12,11 +12,14 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from emulator.cloud.access_tokens import AccessTokens
 from emulator.cloud.admin import Admin
 from emulator.cloud.builds.settings import BuildSettings
+from emulator.cloud.builds.switches import BuildFaults
 from emulator.cloud.credentials import Credentials
 from emulator.cloud.githost import GitHost
 from emulator.cloud.identity import Identity
+from emulator.cloud.metadata import MetadataServers
 from emulator.cloud.pubsub import rpc
 from emulator.cloud.pubsub.broker import Broker
 from emulator.cloud.pubsub.faults import Faults
@@ -74,23 +77,22 @@ async def serving(
             stack, folder, ports.pubsub, identity, faults, outgoing,
             guards=[] if allow_anonymous else [rpc.Guard(credentials.pubsub_token)],
         )  # fmt: skip
+        tokens = AccessTokens(folder)
         registry_port = await _listen(
-            stack, _registry(folder / "registry", credentials), "--registry-port", ports.registry
+            stack, _registry(folder / "registry", credentials, tokens), "--registry-port", ports.registry
         )
         scheduler = Scheduler(jobs, identity.token, outgoing)
         stack.push_async_callback(scheduler.close)
-        build_routes: Sequence[web.RouteDef] = ()
-        build_faults = None
-        if builds is not None:
-            # Only who builds pays for it.
-            from emulator.cloud.builds.serving import building
-
-            cloud_build = await stack.enter_async_context(building(folder, builds, broker, outgoing))
-            build_routes, build_faults = cloud_build.routes, cloud_build.faults
-        admin = Admin(credentials.admin_token, faults, scheduler, build_faults)
+        build_faults = BuildFaults() if builds else None
+        routes = [
+            *Admin(credentials.admin_token, faults, scheduler, build_faults).routes(),
+            *GitHost(state / "git").routes(),
+            *MetadataServers(credentials.machines, tokens).routes(),
+        ]
+        if builds is not None and build_faults is not None:
+            routes += await _cloud_build(stack, folder, builds, build_faults, broker, outgoing)
         # The last to listen: its health address speaks for all three.
-        http_app = _http(identity, [*admin.routes(), *GitHost(state / "git").routes(), *build_routes])
-        http_port = await _listen(stack, http_app, "--http-port", ports.http)
+        http_port = await _listen(stack, _http(identity, routes), "--http-port", ports.http)
         scheduler.start()
         yield Ports(pubsub=pubsub_port, registry=registry_port, http=http_port)
 
@@ -129,8 +131,23 @@ async def _serve_pubsub(
     return bound, broker
 
 
-def _registry(folder: Path, credentials: Credentials) -> web.Application:
-    api = RegistryApi(Storage(folder), Uploads(folder / "uploads"), Access(credentials.registry))
+async def _cloud_build(
+    stack: AsyncExitStack,
+    folder: Path,
+    settings: BuildSettings,
+    faults: BuildFaults,
+    broker: Broker,
+    outgoing: aiohttp.ClientSession,
+) -> Sequence[web.RouteDef]:
+    # Only a cloud that builds pays for it.
+    from emulator.cloud.builds.serving import building
+
+    return await stack.enter_async_context(building(folder, settings, faults, broker, outgoing))
+
+
+def _registry(folder: Path, credentials: Credentials, tokens: AccessTokens) -> web.Application:
+    access = Access(credentials.registry, tokens.account)
+    api = RegistryApi(Storage(folder), Uploads(folder / "uploads"), access)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
     return app

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -34,19 +33,12 @@ log = logging.getLogger(__name__)
 TOPIC = "cloud-builds"
 
 
-@dataclass(frozen=True, slots=True)
-class CloudBuild:
-    """What the rest of the process serves and steers."""
-
-    routes: list[web.RouteDef]
-    faults: BuildFaults
-
-
 @asynccontextmanager
 async def building(
-    folder: Path, settings: BuildSettings, broker: Broker, http: aiohttp.ClientSession
-) -> AsyncIterator[CloudBuild]:
-    """Build until the context ends; what has not ended by then goes on in the next one over the same *folder*."""
+    folder: Path, settings: BuildSettings, faults: BuildFaults, broker: Broker, http: aiohttp.ClientSession
+) -> AsyncIterator[Sequence[web.RouteDef]]:
+    """Build until the context ends, and yield what is to be served; what has not ended by then goes on in the next
+    context over the same *folder*."""
     store = Store(folder / "builds.sqlite")
     buckets = Buckets(folder / "buckets", default_bucket(settings.project_number))
     builds = Builds(store, buckets, settings, notifier(broker, settings.project))
@@ -57,11 +49,11 @@ async def building(
         extra=settings.pod,
     )
     queue = Queue(builds, buckets, worker, concurrent=settings.concurrent)
-    faults, guard = BuildFaults(), Guard(settings.token)
+    guard = Guard(settings.token)
     api = BuildsApi(builds, queue, faults, guard, project=settings.project)
     queue.start()
     try:
-        yield CloudBuild([*api.routes(), *StorageApi(buckets, guard).routes()], faults)
+        yield [*api.routes(), *StorageApi(buckets, guard).routes()]
     finally:
         await queue.close()
         store.close()

@@ -96,7 +96,7 @@ class BuildCloud:
         return self.ask("GET", f"/{BUCKET}/log-{build['id']}.txt", **headers)
 
     def admin(self, path: str, body: Any) -> Any:
-        answer = self.ask("PUT", f"/admin{path}", body, token=CREDENTIALS["admin_token"])
+        answer = self.ask("PUT", f"/admin{path}", body, token=str(CREDENTIALS["admin_token"]))
         return json.loads(answer.data)
 
     def pods(self) -> list[Any]:
