@@ -17,7 +17,7 @@ class InvalidCredentials(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who may do what: the admin interface, Pub/Sub's gRPC port, the registry's users, and service accounts of machines.
+    """Who may do what: the admin interface, Pub/Sub's gRPC port, the registry's users, and machines' service accounts.
 
     *machines* are service accounts by the secret in the path of their metadata servers; *registry* names those that may
     use the registry among its users, with a password that nobody needs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -99,8 +100,21 @@ class BuildCloud:
         answer = self.ask("PUT", f"/admin{path}", body, token=str(CREDENTIALS["admin_token"]))
         return json.loads(answer.data)
 
+    def read(self, build: Mapping[str, Any]) -> str:
+        """The whole log of a build."""
+        answer = self.log(build)
+        assert answer.status == 200, answer.data
+        return answer.data.decode()
+
     def pods(self) -> list[Any]:
         return list(self.cluster.get(f"/api/v1/namespaces/{self.namespace}/pods")["items"])
+
+
+def free_port() -> int:
+    """One that the registry can have: images are named after it before it listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def a_build(*scripts: str, **fields: Any) -> dict[str, Any]:
@@ -130,11 +144,10 @@ def write_settings(folder: Path, cluster: Cluster, namespace: str, registry: str
 def building_cloud(folder: Path, cluster: Cluster, **changes: Any) -> Iterator[BuildCloud]:
     """A cloud of its own over *folder*; started again over the same one, it goes on."""
     remembered = folder / "where.json"
-    where = json.loads(remembered.read_text()) if remembered.exists() else {}
-    namespace = where.get("namespace") or cluster.namespace().name
-    ports = tuple(where.get("ports", (0, 0, 0)))
-    settings = write_settings(folder, cluster, namespace, where.get("registry", "127.0.0.1:1"), **changes)
-    with running(folder, "--builds", str(settings), ports=ports) as cloud, urllib3.PoolManager(retries=False) as http:
-        bound = [int(each.rpartition(":")[2]) for each in (cloud.pubsub, cloud.registry, cloud.http)]
-        remembered.write_text(json.dumps({"namespace": namespace, "ports": bound, "registry": cloud.registry}))
+    if not remembered.exists():
+        remembered.write_text(json.dumps([cluster.namespace().name, free_port()]))
+    namespace, registry = json.loads(remembered.read_text())
+    settings = write_settings(folder, cluster, namespace, f"127.0.0.1:{registry}", **changes)
+    flags = ("--builds", str(settings))
+    with running(folder, *flags, ports=(0, registry, 0)) as cloud, urllib3.PoolManager(retries=False) as http:
         yield BuildCloud(cloud, cluster, namespace, http)
