@@ -47,24 +47,26 @@ class Cluster:
         await self._ask("DELETE", f"{self._pods}?{query}", expect=(200,))
 
     async def log(self, name: str) -> AsyncIterator[bytes]:
-        """The lines of a pod's log from the first one on, until the pod or the connection ends."""
+        """The lines of a pod's log from the first one on, until the pod or the connection ends.
+
+        Raises aiohttp.ClientError for a connection that broke; half a line was not yielded then.
+        """
         rest = b""
-        try:
-            async with self._http.get(
-                f"{self._pods}/{name}/log?follow=true", headers=self._headers, timeout=_FOLLOWING
-            ) as answer:
-                if answer.status != 200:
-                    return
-                async for chunk in answer.content.iter_any():
-                    *lines, rest = (rest + chunk).split(b"\n")
-                    for line in lines:
-                        yield line[:MAX_LINE_BYTES]
-                    rest = rest[:MAX_LINE_BYTES]
-        except (aiohttp.ClientError, TimeoutError):
-            # Whatever ended the connection: the pod tells whether there is more, and half a line comes again.
-            return
+        async for chunk in self._log_chunks(name):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield line[:MAX_LINE_BYTES]
+            rest = rest[:MAX_LINE_BYTES]
         if rest:
             yield rest
+
+    async def _log_chunks(self, name: str) -> AsyncIterator[bytes]:
+        url = f"{self._pods}/{name}/log?follow=true"
+        async with self._http.get(url, headers=self._headers, timeout=_FOLLOWING) as answer:
+            if answer.status != 200:
+                return
+            async for chunk in answer.content.iter_any():
+                yield chunk
 
     async def _ask(
         self, method: str, url: str, *, expect: tuple[int, ...], content: Mapping[str, Any] | None = None

@@ -7,11 +7,14 @@ one begins, are remembered; pods have names that follow from the build.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from emulator.cloud.builds import pods
 from emulator.cloud.builds.cluster import Cluster, ClusterError, Pod, pause
@@ -157,10 +160,12 @@ class Execution:
     async def _copy(self, name: str, seen: int, *, prefix: str) -> int:
         """Append what the pod has written after its first *seen* lines, until it or the connection ends."""
         number = 0
-        async for line in self._worker.cluster.log(name):
-            number += 1
-            if number > seen:
-                self._log.append(line, prefix=prefix)
+        # Whatever ends the connection: the pod tells whether there is more.
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+            async for line in self._worker.cluster.log(name):
+                number += 1
+                if number > seen:
+                    self._log.append(line, prefix=prefix)
         return max(seen, number)
 
     async def _pushed(self) -> Ended:
