@@ -37,10 +37,10 @@ def kept(folder: Path, reference: Reference) -> bytes | None:
     """The manifest of a kept image, None when there is none. What is in *folder* may be a stranger's work."""
     try:
         descriptor = os.open(_file(folder, reference), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            content = file.read(_LIMIT_BYTES + 1)
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
-        content = file.read(_LIMIT_BYTES + 1)
     return content if len(content) <= _LIMIT_BYTES else None
 
 

@@ -86,7 +86,10 @@ class Execution:
                 about |= await self._within_time(number, about)
             except ClusterError as error:
                 return self._broken(number, str(error))
+            # Before its pod goes: a step whose end is known is not run again.
             self._keep()
+            self._say_step(number, "Finished")
+            await self._removed()
         if about["status"] == "SUCCESS":
             return None
         if about.get("ours"):
@@ -114,9 +117,12 @@ class Execution:
             done = {"status": status, "exitCode": end.exit_code, "problem": end.problem, "ours": end.ours}
         except TimeoutError:
             done = {"status": "TIMEOUT", "problem": "step timed out"}
-        self._say_step(number, "Finished")
-        await self._worker.cluster.remove(self._build["id"])
         return done | {"endTime": timestamp(time.time())}
+
+    async def _removed(self) -> None:
+        # What stays is removed at the end of the build.
+        with contextlib.suppress(ClusterError):
+            await self._worker.cluster.remove(self._build["id"])
 
     async def _run_pod(self, number: int, offset: int) -> StepEnd:
         name = pods.pod_name(self._build["id"], number)

@@ -35,8 +35,15 @@ class Queue:
     def start(self) -> None:
         """Take up what an earlier process has left, first of all what was running."""
         left = self._builds.unfinished()
+        self._sweep({stored.build["id"] for stored in left})
         for stored in sorted(left, key=lambda each: each.build["status"] != "WORKING"):
             self.take(stored.build["id"])
+
+    def _sweep(self, open_ids: set[str]) -> None:
+        """Remove what builds have left that were still writing when their files were removed."""
+        for folder in self._worker.folder.glob("*"):
+            if folder.name not in open_ids:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def take(self, build_id: str) -> None:
         """See a build through to its end."""

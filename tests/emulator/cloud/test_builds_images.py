@@ -78,13 +78,20 @@ def test_an_image_that_the_registry_refuses_is_not_pushed(builder: BuildCloud) -
     assert (ended["status"], ended["failureInfo"]["type"]) == ("FAILURE", "PUSH_FAILED")
 
 
-def test_a_step_cannot_make_the_service_read_another_file(builder: BuildCloud) -> None:
+@pytest.mark.parametrize("command", ["ln -s {secret}", "mkdir"])
+def test_a_step_cannot_make_the_service_read_another_file(builder: BuildCloud, command: str) -> None:
     image = f"{builder.cloud.registry}/tests/built-4:1"
-    content = leaves(b"", image)
-    file = content.rpartition(" ")[2]
-    script = f"ln -s {builder.cloud.state.parent / 'credentials.json'} {file}"
+    file = leaves(b"", image).rpartition(" ")[2]
+    script = f"{command.format(secret=builder.cloud.state.parent / 'credentials.json')} {file}"
     ended = builder.ended(builder.create(a_build(script, images=[image])))
     assert ended["failureInfo"]["type"] == "PUSH_IMAGE_NOT_FOUND"
+
+
+def test_a_step_cannot_make_the_service_wait_for_ever(builder: BuildCloud) -> None:
+    image = f"{builder.cloud.registry}/tests/built-6:1"
+    script = f"mkfifo {leaves(b'', image).rpartition(' ')[2]}"
+    ended = builder.ended(builder.create(a_build(script, images=[image])))
+    assert ended["failureInfo"]["type"] == "PUSH_FAILED"
 
 
 def test_a_failed_step_pushes_nothing(builder: BuildCloud, manifest: bytes) -> None:
