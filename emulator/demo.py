@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,15 +15,19 @@ import aiohttp
 from emulator.examples import make_repository
 from emulator.kernels import execute
 from emulator.public_api import Event, launch, launch_url
+from emulator.pushing import PushedRepository
 from emulator.stack.commands import say
+from emulator.stack.documents import git_url
 from emulator.stack.installation import ROOT
-from emulator.stack.ports import HOST
 from emulator.stack.state import StateFolder
 
 EXAMPLES = ROOT / "examples"
 # The one whose build cannot succeed.
 BROKEN = "broken"
 CODE = "6*7"
+# Which one is pushed, and what a launch says of an image that was there, and of one that is not.
+PUSHED = "notebook-only"
+FOUND, BUILDING = "built", frozenset({"waiting", "fetching", "building"})
 LONGEST_LINE = 90
 
 
@@ -33,6 +38,7 @@ class Outcome:
     name: str
     last: Event | None
     seconds: float
+    phases: Sequence[str] = ()
 
     @property
     def as_expected(self) -> bool:
@@ -54,33 +60,48 @@ def run_demo(state: StateFolder) -> int:
         return 1
     folders = sorted(folder for folder in EXAMPLES.iterdir() if folder.is_dir())
     repositories = {folder.name: _publish(folder, state) for folder in folders}
-    return asyncio.run(_launch_all(record.url, repositories))
+    return asyncio.run(_launch_all(record.url, repositories, state))
 
 
 def _publish(example: Path, state: StateFolder) -> str:
     """Make a git repository of the example; return the address at which the stack serves it."""
     make_repository(example, state.folder("git") / example.name)
-    ports = json.loads((state.path / "ports.json").read_text())
-    return f"http://{HOST}:{ports['cloud']}/git/{example.name}.git"
+    return git_url(json.loads((state.path / "ports.json").read_text()), f"{example.name}.git")
 
 
-async def _launch_all(base_url: str, repositories: dict[str, str]) -> int:
+async def _launch_all(base_url: str, repositories: dict[str, str], state: StateFolder) -> int:
     async with aiohttp.ClientSession() as session:
         outcomes = [await _launch_one(session, base_url, name, url) for name, url in repositories.items()]
         computed = await _compute(session, outcomes)
-    return 0 if computed and all(outcome.as_expected for outcome in outcomes) else 1
+        prebuilt = await _push_and_launch(session, base_url, state)
+    return 0 if computed and prebuilt and all(outcome.as_expected for outcome in outcomes) else 1
+
+
+async def _push_and_launch(session: aiohttp.ClientSession, base_url: str, state: StateFolder) -> bool:
+    """Whether a push is prebuilt, so that the launch after it finds its image and builds nothing."""
+    say("\nA push to a repository whose host tells the hub of it:")
+    repository = PushedRepository(state)
+    if not await repository.prebuilt(session, base_url, push=repository.push(EXAMPLES / PUSHED)):
+        say("  NOT prebuilt.")
+        return False
+    outcome = await _launch_one(session, base_url, "pushed", repository.url)
+    found = FOUND in outcome.phases and not BUILDING.intersection(outcome.phases)
+    say("  The image was there before anyone clicked." if found else "  NOT as it should be: it was built again.")
+    return outcome.as_expected and found
 
 
 async def _launch_one(session: aiohttp.ClientSession, base_url: str, name: str, repo_url: str) -> Outcome:
     say(f"\n{name}: {repo_url}")
     begun, last, progress = time.monotonic(), None, Progress(live=sys.stdout.isatty())
+    phases: list[str] = []
     try:
         async for event in launch(session, launch_url(base_url, repo_url)):
             last = event
+            phases.append(event.phase)
             progress.show(event, seconds=time.monotonic() - begun)
     except (aiohttp.ClientError, TimeoutError) as error:
         say(f"  the stream broke: {error!r}")
-    outcome = Outcome(name, last, time.monotonic() - begun)
+    outcome = Outcome(name, last, time.monotonic() - begun, phases)
     say(f"  {_verdict(outcome)}")
     return outcome
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, RequestURITooLarge
 
-from functions import build, edge, pages
+from functions import api, build, edge, pages
 from functions.core.errors import BinderError
 from functions.core.settings import WebSettings
 from functions.core.specs import MAX_TARGET
@@ -17,7 +17,7 @@ from functions.web import cors, legacy, visitor
 from functions.world import World
 
 _FOLDER = "web"
-# Nothing here reads a body; this is only how much of one is put up with.
+# What reads a body takes far less; this is only how much of one is put up with.
 LARGEST_BODY_BYTES = 1024 * 1024
 # First folders of addresses that programs ask for, whatever they say they accept.
 _API = frozenset({"api", "versions", "health", "metrics", "_config"})
@@ -32,7 +32,7 @@ def make_application(world: World) -> Flask:
     # A spec may hold an encoded URL, slashes in a row included; the raw target is what is read.
     app.url_map.merge_slashes = app.url_map.redirect_defaults = False
     for blueprint in _blueprints(web):
-        app.register_blueprint(blueprint, url_prefix=web.base_path)
+        app.register_blueprint(blueprint, url_prefix=web.base_path + (blueprint.url_prefix or ""))
     if web.base_path != "/" and not web.api_only:
         app.add_url_rule(web.base_path.rstrip("/"), "base_path", lambda: redirect(web.base_path))
     app.before_request(_check)
@@ -43,7 +43,7 @@ def make_application(world: World) -> Flask:
 
 
 def _blueprints(web: WebSettings) -> Iterator[Blueprint]:
-    yield from (build.api, pages.files)
+    yield from (build.api, api.rest, pages.files)
     if not web.api_only:
         yield from (pages.site, legacy.links, legacy.old_api)
 
@@ -64,18 +64,21 @@ def _check() -> Response | None:
 def _refused(error: HTTPException | BinderError) -> Response:
     """An error as whoever asked can read it: an event of a stream, JSON for programs, a page for people."""
     refusal = edge.as_refusal(error)
-    folder = _first_folder()
+    folder, subfolder = _first_folders()
     if folder == "build":
         return build.refused(refusal)
+    if folder == "api" and subfolder in api.FOLDERS:
+        return refusal.as_problem()
     if folder in _API or _web().api_only or _prefers_json():
         return refusal.as_json()
     # A page may be what is broken.
     return pages.refused(refusal) if refusal.status != 500 else Response(refusal.message, 500, mimetype="text/plain")
 
 
-def _first_folder() -> str:
+def _first_folders() -> tuple[str, str]:
     base_path = _web().base_path
-    return request.path.removeprefix(base_path).partition("/")[0] if request.path.startswith(base_path) else ""
+    folder, _, rest = request.path.removeprefix(base_path).partition("/")
+    return (folder, rest.partition("/")[0]) if request.path.startswith(base_path) else ("", "")
 
 
 def _prefers_json() -> bool:

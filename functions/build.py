@@ -4,7 +4,6 @@ hub."""
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
 from dataclasses import replace
 
 from flask import Blueprint, Request, Response, current_app, request
@@ -42,7 +41,7 @@ def stream(_path: str) -> Response:
         events = iter([progress.encode(progress.failed(str(error), status=error.status))])
     if request.method == "HEAD":
         events = iter([])
-    return _as_stream(events)
+    return edge.as_stream(events)
 
 
 def _check(request: Request) -> None:
@@ -81,7 +80,7 @@ def _comes_back(request: Request, world: World) -> bool:
 
 def refused(refusal: edge.Refusal) -> Response:
     """A refusal as those who follow a launch can read it."""
-    return _as_stream(iter([progress.encode(progress.failed(refusal.message, status=refusal.status))]))
+    return edge.as_stream(iter([progress.encode(progress.failed(refusal.message, status=refusal.status))]))
 
 
 def _wants_build_only(request: Request, world: World) -> bool:
@@ -109,13 +108,6 @@ def _comes_from_page(request: Request, target: LaunchTarget, world: World) -> bo
         check_origin=settings.token_check_origin,
     )
     return True
-
-
-def _as_stream(events: Iterator[str]) -> Response:
-    response = Response(events, mimetype="text/event-stream")
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
 
 
 @api.get("/versions")

@@ -14,6 +14,7 @@ from functions import edge
 from functions.core.errors import BadRequest
 from functions.culling import rounds
 from functions.culling.forgetting import fold_outcomes, forget_expired, forget_launches
+from functions.culling.images import forget_images
 from functions.culling.mending import mend_builds, mend_launches, mend_pushes
 from functions.culling.rounds import Part
 from functions.culling.unused import cull_pods, cull_users, stop_uncollected
@@ -29,6 +30,7 @@ PARTS: Sequence[Part] = (
     cull_pods,
     forget_launches,
     forget_expired,
+    forget_images,
     fold_outcomes,
 )
 

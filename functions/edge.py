@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -27,6 +27,12 @@ def answer(data: Any, *, status: int = 200, headers: Mapping[str, str] | None = 
     return Response(json.dumps(data), status=status, mimetype="application/json", headers=dict(headers or {}))
 
 
+def as_stream(events: Iterator[str]) -> Response:
+    """Server-Sent Events that no proxy keeps back."""
+    headers = {**NO_CACHE, "X-Accel-Buffering": "no"}
+    return Response(events, mimetype="text/event-stream", headers=headers)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why a request failed, before it is known who reads it. `error` is a name for programs, `message` a sentence."""
@@ -44,6 +50,19 @@ class Refusal:
     def as_json(self) -> Response:
         """For callers who read JSON."""
         return answer({"error": self.error, "message": self.message}, status=self.status, headers=self.headers)
+
+    def as_problem(self) -> Response:
+        """For callers of the JSON API: https://www.rfc-editor.org/rfc/rfc9457"""
+        problem = {
+            "type": "about:blank",
+            "title": self.phrase,
+            "status": self.status,
+            "detail": self.message,
+            "error": self.error,
+        }
+        response = answer(problem, status=self.status, headers=self.headers)
+        response.mimetype = "application/problem+json"
+        return response
 
 
 def as_refusal(error: BinderError | HTTPException) -> Refusal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 from flask import Flask, Request, Response
 from werkzeug.wrappers import Response as WSGIResponse
@@ -13,10 +12,11 @@ from functions import edge, structured_logs, wiring
 from functions import on_build_complete as completion
 from functions import webhook as webhooks
 from functions.application import make_application
+from functions.state.once import once
 from functions.world import World
 
 
-@cache
+@once
 def _application() -> Flask:
     structured_logs.set_up()
     return make_application(wiring.world())

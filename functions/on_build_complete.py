@@ -10,6 +10,7 @@ import base64
 import binascii
 import json
 import logging
+import re
 from typing import Any
 
 from flask import Request, Response
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 
 BUDGET_S = 60.0
 MOST_BYTES = 1_000_000
+# Of Cloud Build (a UUID), or of a Kubernetes job.
+_BUILD_ID = re.compile(r"[!-~]{1,200}")
+_UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
 
 
 def on_build_complete(request: Request, world: World) -> Response:
@@ -52,15 +56,31 @@ def _advance_waiting(image: str, world: World, deadline: float) -> None:
 
 
 def _build_id(request: Request) -> str:
-    """The build's id in a Pub/Sub push, or in a CloudEvent that wraps one (its body is the same envelope)."""
-    if (request.content_length or 0) > MOST_BYTES:
-        raise BadRequest("The message is too large.")
+    """The id of the build that a push is about."""
+    message = _message(request)
     try:
-        message = json.loads(request.get_data(cache=False))["message"]
         attributes: Any = message.get("attributes") or {}
         build_id = attributes.get("buildId") or json.loads(base64.b64decode(message["data"], validate=True))["id"]
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+    except (*_UNREADABLE, AttributeError, binascii.Error) as error:
         raise BadRequest("This is no Pub/Sub message about a build.") from error
-    if not isinstance(build_id, str) or not 0 < len(build_id) <= 200:
+    if not isinstance(build_id, str) or not _BUILD_ID.fullmatch(build_id):
         raise BadRequest("The message names no build.")
     return build_id
+
+
+def _message(request: Request) -> Any:
+    """The message in a Pub/Sub push, or in a CloudEvent that holds one.
+
+    Eventarc's have the push as their body (binary mode); in structured mode it is the member `data`.
+    https://github.com/cloudevents/spec/blob/main/cloudevents/bindings/http-protocol-binding.md
+    """
+    body = request.stream.read(MOST_BYTES + 1)
+    if len(body) > MOST_BYTES:
+        raise BadRequest("The message is too large.")
+    try:
+        push = json.loads(body)
+        if request.mimetype == "application/cloudevents+json":
+            push = push["data"] if "data" in push else json.loads(base64.b64decode(push["data_base64"], validate=True))
+        return push["message"]
+    except (*_UNREADABLE, binascii.Error) as error:
+        raise BadRequest("This is no Pub/Sub message.") from error

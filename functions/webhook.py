@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from flask import Request, Response
@@ -42,7 +42,7 @@ class Host:
     proof_header: str
     secrets: Callable[[WebhookSettings], Secret]
     check: Callable[[bytes, str | None, list[str]], None]
-    read: Callable[[str, object], Push | Ping | Ignored]
+    read: Callable[[str, object, Sequence[str]], Push | Ping | Ignored]
 
 
 HOSTS: Mapping[str, Host] = {
@@ -80,7 +80,8 @@ def webhook(request: Request, world: World) -> Response:
     if not _is_new(f"{name}/{delivery}" if delivery else "", world):
         return edge.answer({"status": "ignored", "reason": "This delivery has come before."})
     try:
-        asked = host.read(request.headers.get(host.event_header, ""), read_body(body, request.mimetype))
+        payload = read_body(body, request.mimetype)
+        asked = host.read(request.headers.get(host.event_header, ""), payload, world.config.webhooks.forges)
         return _answer(asked, world)
     except Exception:
         # Sent again, by hand or by the host, it has the same id.

@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 from functions.adapters.addresses import PublicPool
@@ -29,15 +29,18 @@ from functions.adapters.providers.zenodo import Zenodo
 from functions.adapters.pubsub import PubSubPublisher
 from functions.adapters.registry import OCIRegistry, api_url
 from functions.adapters.registry_login import Account, GoogleAccount, PasswordAccount, is_googles
+from functions.adapters.stores.firestore import FirestoreStore
 from functions.adapters.stores.sqlite import SQLiteStore
 from functions.adapters.user_pods import UserPods
 from functions.core import config as configuration
-from functions.core.ports import RepoProvider
+from functions.core.ports import RepoProvider, Store
 from functions.core.settings import Config, RegistrySettings
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.once import once
+from functions.state.retention import image_until
 from functions.world import World
 
 CONFIG_FILE = Path(__file__).parent.parent / "config.yaml"
@@ -53,7 +56,7 @@ class SystemClock:
         time.sleep(seconds)
 
 
-@cache
+@once
 def world() -> World:
     """The world of this instance, from config.yaml beside main.py (or BINDERLESS_CONFIG) and the environment."""
     path = Path(os.environ.get("BINDERLESS_CONFIG") or CONFIG_FILE)
@@ -64,7 +67,7 @@ def world() -> World:
 
 def make_world(config: Config) -> World:
     """The world that *config* describes. Nothing is connected to before it is used."""
-    store = SQLiteStore(Path(config.store.path))
+    store = _store(config)
     made = World(
         config=config,
         providers=_providers(config),
@@ -72,7 +75,7 @@ def make_world(config: Config) -> World:
         backend=KubernetesBuilds(jobs(config), _job_settings(config)),
         hub=_hub(config),
         store=store,
-        builds=records.builds(store),
+        builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
         launches=records.launches(store),
         refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(
@@ -86,6 +89,13 @@ def make_world(config: Config) -> World:
         pods=_pods(config),
     )
     return made
+
+
+def _store(config: Config) -> Store:
+    if config.store.backend == "sqlite":
+        return SQLiteStore(Path(config.store.path))
+    firestore = config.firestore
+    return FirestoreStore(project=firestore.project, database=firestore.database, endpoint=firestore.endpoint)
 
 
 def jobs(config: Config) -> JobsApi:

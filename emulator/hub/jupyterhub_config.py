@@ -23,7 +23,8 @@ c.JupyterHub.db_url = f"sqlite:///{state / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
 c.JupyterHub.cleanup_servers = False
 c.JupyterHub.cleanup_proxy = False
-c.JupyterHub.concurrent_spawn_limit = 64
+# As zero-to-jupyterhub sets 64 for a cluster: whoever comes when it is reached is queued.
+c.JupyterHub.concurrent_spawn_limit = 8
 c.JupyterHub.last_activity_interval = 60
 
 c.ConfigurableHTTPProxy.should_start = False

@@ -27,7 +27,7 @@ REGISTRY_USERS: Mapping[str, Sequence[str]] = {
 }
 # Free text to the rest of the stack, and secrets to nobody else.
 PLAIN_SECRETS = (
-    *("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches"),
+    *("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches", "webhooks"),
     *("cloud-build", "functions-machine"),
 )
 

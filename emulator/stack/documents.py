@@ -42,6 +42,11 @@ def registry(ports: Ports) -> str:
     return f"{HOST}:{ports['registry']}"
 
 
+def git_url(ports: Ports, name: str) -> str:
+    """Where the stack's git host serves what is called *name* (`NAME.git`)."""
+    return f"http://{HOST}:{ports['cloud']}/git/{name}"
+
+
 def function_url(ports: Ports, function: str) -> str:
     """The own address of a function that is not behind the gateway."""
     return f"http://{HOST}:{ports[function]}/"
@@ -86,6 +91,8 @@ def functions_config(
         "scheduler": {"service_account": SCHEDULER_ACCOUNT, "audience": function_url(ports, "cull")},
         "providers": {"allow_http": True, "allow_private_addresses": True},
         "git": {"file_folders": list(map(str, repositories))},
+        # What is pushed to the stack's git host is prebuilt.
+        "webhooks": {"forges": [git_url(ports, "")], "repositories": [f"git/{git_url(ports, '*')}"], "debounce_s": 0},
         # As at mybinder.org: pages of any site may launch, and talk to what they have launched.
         "web": {"cors_allow_origins": ["*"]},
     }
@@ -98,6 +105,7 @@ def functions_environment(access: Access, *, user: str) -> dict[str, str]:
         "BINDERLESS_REGISTRY__PASSWORD": access.registry_password("functions"),
         "BINDERLESS_EVENTS__TOKEN": access.secrets["pubsub"],
         "BINDERLESS_LAUNCHES__SECRET": access.secrets["launches"],
+        "BINDERLESS_WEBHOOKS__GITHUB_SECRETS": access.secrets["webhooks"],
         "KUBECONFIG": str(access.kubeconfigs[user]),
     }
 

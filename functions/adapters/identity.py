@@ -18,7 +18,11 @@ _ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 _MAX_AGE = re.compile(r"max-age=(\d{1,9})")
 # For a new signing key, at most this often: anyone can send tokens with keys that nobody knows.
 _REFETCH_S = 60
+# After a fetch that failed, everybody is told so for this long.
+_TROUBLE_S = 10
 _DEFAULT_AGE_S = 300
+# A key that is withdrawn has to be forgotten some day, whatever an answer says.
+_LONGEST_AGE_S = 86_400
 _MAX_TOKEN = 8192
 _CLOCK_SKEW_S = 10
 
@@ -77,10 +81,18 @@ class _Certificates:
         self._clock = clock
         self._lock = Lock()
         self._certs: Mapping[str, str] = {}
-        self._fetched_at = self._fresh_until = float("-inf")
+        self._fetched_at = self._fresh_until = self._trouble_until = float("-inf")
+        self._trouble: UpstreamError | None = None
 
     def with_key(self, key_id: str) -> Mapping[str, str]:
-        """The certificates, among which is *key_id*'s. Raises BadSignature when there is none."""
+        """The certificates, among which is *key_id*'s.
+
+        Raises BadSignature when there is none, and UpstreamError while nobody can tell.
+        """
+        # Known callers do not wait for a fetch that a stranger's token has made necessary.
+        certs = self._certs
+        if key_id in certs and self._clock() < self._fresh_until:
+            return certs
         with self._lock:
             now = self._clock()
             wanted = key_id not in self._certs and now - self._fetched_at >= _REFETCH_S
@@ -91,11 +103,25 @@ class _Certificates:
             return self._certs
 
     def _fetch(self, now: float) -> None:
-        answer = self._client.request("GET", self._url)
-        age = _MAX_AGE.search(answer.headers.get("Cache-Control", ""))
-        certs = answer.json()
-        if not isinstance(certs, dict):
-            raise UpstreamError(self._client.service, "sent certificates that nobody can read.")
+        if self._trouble and now < self._trouble_until:
+            raise self._trouble.again()
+        try:
+            answer = self._client.request("GET", self._url)
+            certs = answer.json()
+            if not isinstance(certs, dict):
+                raise UpstreamError(self._client.service, "sent certificates that nobody can read.")
+        except UpstreamError as error:
+            self._trouble, self._trouble_until = error.again(), self._clock() + _TROUBLE_S
+            raise
         self._certs = certs
         self._fetched_at = now
-        self._fresh_until = now + max(_REFETCH_S, int(age[1]) if age else _DEFAULT_AGE_S)
+        self._fresh_until = now + _life_s(answer.headers)
+
+
+def _life_s(headers: Mapping[str, str]) -> float:
+    """For how long an answer may be kept, which has been on its way for its Age already."""
+    most = _MAX_AGE.search(headers.get("Cache-Control", ""))
+    age = headers.get("Age", "")
+    life_s = int(most[1]) if most else _DEFAULT_AGE_S
+    gone_s = int(age[:9]) if age.isascii() and age.isdigit() else 0
+    return min(_LONGEST_AGE_S, max(_REFETCH_S, life_s - gone_s))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from functions.adapters.http import Answer, HttpClient
@@ -29,6 +30,8 @@ _DOCKER_HUB = "registry-1.docker.io"
 # An image under a tag of ours never changes, but somebody may delete it.
 _FOUND_S = 600.0
 _MOST_FOUND = 5000
+_DELETED = (200, 202, 204, 404)
+_NOT_PERMITTED = (400, 401, 403, 405, 501)
 
 
 def api_url(url: str) -> str:
@@ -68,6 +71,23 @@ class OCIRegistry:
         return self._found.get(image) or self._flights.join(
             image, lambda: self._found.get(image) or self._look_up(image, name)
         )
+
+    def delete(self, image: str, digest: str) -> bool:
+        """https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-manifests"""
+        name = replace(parse_image(image), reference=digest)
+        answer = self._delete(name, self._login.headers(name.repository))
+        challenge = bearer_challenge(answer.headers.get("WWW-Authenticate", "")) if answer.status == 401 else None
+        if challenge is not None and self._login.is_registry(answer.url):
+            # Not kept: it is for deleting, and the next look-up wants one for reading.
+            answer = self._delete(name, self._login.token(name.repository, challenge, keep=False))
+        gone = answer.status in _DELETED
+        if gone:
+            self._found.drop(image)
+        return gone
+
+    def _delete(self, name: ImageName, headers: Headers) -> Answer:
+        path = f"v2/{name.repository}/manifests/{name.reference}"
+        return self._client.request("DELETE", path, headers=headers, expect=(*_DELETED, *_NOT_PERMITTED))
 
     def _look_up(self, image: str, name: ImageName) -> ImageFound | ImageMissing:
         answer = self._manifest("HEAD", name)

@@ -134,8 +134,9 @@ class Login:
         parts = urlsplit(url)
         return (parts.scheme, parts.netloc) == (self._registry.scheme, self._registry.netloc)
 
-    def token(self, repository: str, challenge: Challenge) -> Headers:
-        """A new token. Raises UpstreamError when the token service refuses us, or is none to be asked."""
+    def token(self, repository: str, challenge: Challenge, *, keep: bool = True) -> Headers:
+        """A new token, to *keep* for the next request. Raises UpstreamError when the token service refuses us, or is
+        none to be asked."""
         url = self._token_url(repository, challenge)
         headers = self._account.headers()
         answer = self._client.request("GET", url, headers=headers, expect=(200, 401, 403), max_bytes=_MOST_BYTES)
@@ -143,7 +144,8 @@ class Login:
             raise self.refusal()
         token, life_s = _token(self._client.service, answer.json())
         bearer = {"Authorization": f"Bearer {token}"}
-        self._tokens.put(repository, bearer, life_s=life_s)
+        if keep:
+            self._tokens.put(repository, bearer, life_s=life_s)
         return bearer
 
     def refusal(self) -> UpstreamError:

@@ -9,6 +9,8 @@ from functions.core.ports import BuildReport, BuildRequest, BuildStatus, Resolve
 from functions.core.specs import is_sha
 
 LEASE_S = 60.0
+# How exactly it is known when an image was last launched; many launches of one are one write.
+LAUNCHED_WITHIN_S = 86400.0
 
 # Cloud Build announces states in any order and more than once; a build only ever moves to a higher rank.
 _RANK = {BuildStatus.PENDING: 0, BuildStatus.QUEUED: 1, BuildStatus.WORKING: 2}
@@ -21,7 +23,8 @@ class Build:
 
     PENDING means that nobody has told the backend yet; whoever holds the lease is about to. `attempt` counts from 1
     and is part of the backend's name for the build, so that a repeated submit of one attempt is the same build.
-    `provider` is the prefix of the launch link or webhook that first asked for it.
+    `provider` is the prefix of the launch link or webhook that first asked for it. `launched_at` is when a server of
+    its image was last asked for, to a day.
     """
 
     image: str
@@ -39,6 +42,7 @@ class Build:
     reason: str = ""
     our_fault: bool = False
     digest: str = ""
+    launched_at: float = 0.0
 
     @property
     def open(self) -> bool:
@@ -120,6 +124,16 @@ def reported(build: Build, report: BuildReport, *, now: float) -> Build:
         our_fault=report.our_fault,
         finished_at=finished_at if report.status.terminal else 0.0,
     )
+
+
+def launched(build: Build, *, now: float) -> Build | None:
+    """The build after a launch of its image; None when that was written today already."""
+    return replace(build, launched_at=now) if now - build.launched_at > LAUNCHED_WITHIN_S else None
+
+
+def wanted_at(build: Build) -> float:
+    """When its image was last wanted: launched, or built for whoever would."""
+    return max(build.launched_at, build.finished_at, build.created_at)
 
 
 def lost(build: Build, *, now: float) -> Build:

@@ -17,7 +17,7 @@ from functions.core import settings
 from functions.core.build_tokens import token_keys
 from functions.core.errors import ConfigError
 from functions.core.idleness import limit_problems
-from functions.core.settings import Config, RegistrySettings, Secret, WebSettings
+from functions.core.settings import Config, RegistrySettings, Secret, WebhookSettings, WebSettings
 
 PREFIX = "BINDERLESS_"
 # What other parts of an installation call theirs: not settings, not mistakes.
@@ -195,6 +195,8 @@ def _unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 # RFC 6454: scheme, host and port, as browsers send it.
+DAY_S = 86400
+_FORGE = re.compile(r"https?://[^/\s]+/(\S*/)?")
 _ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]+)?")
 _BASE_PATH = re.compile(r"/([A-Za-z0-9._~-]+/)*")
 
@@ -209,20 +211,37 @@ def _web_problems(web: WebSettings) -> Iterator[str]:
 
 def _cross_checks(config: Config) -> Iterator[str]:
     yield from _registry_checks(config.registry)
-    if config.store.backend == "sqlite" and not config.store.path:
-        yield "store.path: required for the sqlite store"
+    yield from _store_checks(config)
     if any(len(key) < 32 for key in token_keys(config.launches)):
         yield "launches.token_secrets: each must have at least 32 bytes, which are 64 hexadecimal digits"
     unknown = sorted(set(config.providers.enabled) - set(settings.PROVIDERS))
     if unknown:
         yield f"providers.enabled: no such provider: {', '.join(unknown)}"
     yield from _web_problems(config.web)
+    yield from _webhook_checks(config.webhooks)
+    keep_s = config.cull.image_keep_s
+    if keep_s and keep_s < max(DAY_S, 2 * config.cull.max_age_s):
+        yield "cull.image_keep_s: must be 0, or at least a day (86400) and twice cull.max_age_s"
     yield from (f"cull.limits: {problem}" for problem in limit_problems(config.cull.limits))
     if len(config.launches.secret.reveal()) < 32:
         yield "launches.secret: must have at least 32 characters"
     for name in ("hub.token",):
         if not config.hub.token:
             yield f"{name}: must not be empty"
+
+
+def _store_checks(config: Config) -> Iterator[str]:
+    if config.store.backend == "sqlite" and not config.store.path:
+        yield "store.path: required for the sqlite store"
+    if config.store.backend == "firestore" and not config.firestore.project:
+        yield "firestore.project: required for the firestore store"
+
+
+def _webhook_checks(webhooks: WebhookSettings) -> Iterator[str]:
+    for forge in webhooks.forges:
+        # Without the slash it would be the beginning of other hosts' names, too.
+        if not _FORGE.fullmatch(forge):
+            yield f"webhooks.forges: {forge!r} must begin with https:// and end with a slash"
 
 
 def _registry_checks(registry: RegistrySettings) -> Iterator[str]:

@@ -6,6 +6,7 @@
     ├─ BadSignature           401   a caller that could not prove who it is
     ├─ NotAllowed             403   the operator does not permit this
     ├─ RepoNotFound           404   no such repository or dataset, or a private one
+    ├─ NotFound               404   nothing of ours is at this address, or no longer
     ├─ RefNotFound            404   the repository has no such branch, tag or commit
     ├─ MethodNotAllowed       405   a method that the address does not have
     ├─ BuildFailed            422   repo2docker could not build the repository
@@ -64,6 +65,10 @@ class RepoNotFound(BinderError):
         self.repo_url = repo_url
         public = f"There is no public repository at {repo_url}. Check the address, and that it is not private."
         super().__init__(reason or public)
+
+
+class NotFound(BinderError):
+    status = 404
 
 
 class RefNotFound(BinderError):

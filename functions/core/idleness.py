@@ -17,6 +17,8 @@ from functions.core.user_pods import UserPod
 NEW_USER_S = NEW_POD_S = 600.0
 # What has its own limit of time, in the Hub or in a build backend, ends by itself first.
 MARGIN_S = 120.0
+# A server tells the Hub of its own start as an activity.
+FIRST_ACTIVITY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,11 @@ def judge_user(user: HubUser, launch: Launch | None, limits: Limits, *, now: flo
 def not_collected(launch: Launch, settings: CullSettings, *, now: float) -> bool:
     """Whether the launch has had a server for long that its watcher was never told of."""
     return launch.running and not launch.collected_at and now - launch.ready_at > settings.uncollected_s
+
+
+def in_use(server: HubServer | None, *, ready_at: float) -> bool:
+    """Whether somebody has used the server since it was ready, which is itself an activity, at *ready_at*."""
+    return bool(server and server.last_activity and server.last_activity.timestamp() > ready_at + FIRST_ACTIVITY_S)
 
 
 def judge_pod(pod: UserPod, *, owner_has_server: bool, now: float) -> Keep | Remove:

@@ -196,6 +196,16 @@ def watched(launch: Launch, facts: Facts) -> bool:
     return facts.now - launch.last_seen_at <= facts.watcher_gone_s
 
 
+def seen(launch: Launch, *, now: float, every_s: float) -> Launch | None:
+    """The launch that a watcher has just asked about; None when that was written down less than *every_s* ago."""
+    return replace(launch, last_seen_at=now) if now - launch.last_seen_at >= every_s else None
+
+
+def collected(launch: Launch, *, now: float) -> Launch:
+    """The launch once somebody has been told where its server is, or uses it."""
+    return replace(launch, collected_at=now, last_seen_at=now)
+
+
 def lease(launch: Launch, holder: str, *, now: float) -> Launch | None:
     """The launch under *holder*'s lease; None while another holds it."""
     if launch.lease_holder and launch.lease_until > now:

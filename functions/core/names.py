@@ -18,6 +18,7 @@ MAX_DNS_LABEL = 63
 # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
 REPOSITORY = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_BUILD_ID = re.compile(r"[a-z0-9-]{1,255}:[a-z0-9][a-z0-9.-]{0,127}")
 REFERENCE = re.compile(rf"[a-zA-Z0-9_][a-zA-Z0-9._-]{{0,127}}|{DIGEST.pattern}")
 
 
@@ -89,3 +90,15 @@ def escaped(text: str) -> str:
     """*text* with every byte that is not of a letter or digit of ASCII as `-` and its hexadecimal number."""
     # As the escapism package does; a byte below 16 gets a single digit there too.
     return "".join(char if char in ALPHANUMERIC else "".join(f"-{byte:X}" for byte in char.encode()) for char in text)
+
+
+def build_id(image: str, prefix: str) -> str:
+    """What the API calls the build of *image*: its name without what all images of this hub begin with."""
+    return image.removeprefix(prefix)
+
+
+def image_of_build(text: str, prefix: str) -> str:
+    """The image that `build_id` made *text* of. Raises ValueError for a text that it cannot have made."""
+    if not _BUILD_ID.fullmatch(text):
+        raise ValueError(f"no build is called {text[:100]!r}")
+    return prefix + text

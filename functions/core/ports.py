@@ -69,6 +69,13 @@ class Registry(Protocol):
         """
         ...
 
+    def delete(self, image: str, digest: str) -> bool:
+        """Delete the *image* with *digest*; one that is gone is fine. False when the registry does not permit it.
+
+        Raises UpstreamError when the registry does not answer. The space is the registry's to give back.
+        """
+        ...
+
 
 # Cloud Build's words: https://cloud.google.com/build/docs/api/reference/rest/v1/projects.builds#Status
 class BuildStatus(StrEnum):
@@ -240,7 +247,12 @@ class Store(Protocol):
     """Records by kind and key, without transactions. Keys are any text up to 1,024 characters.
 
     *data* is a JSON object. Fields named in INDEXED_FIELDS hold text without NUL and may be queried by equality; a
-    query sees every write that was answered before it began. Querying any other field raises ValueError.
+    query sees every write that was answered before it began. Querying any other field raises ValueError, and so does
+    writing more than MOST_RECORD_BYTES. A store may delete a record once the day in its indexed field EXPIRES_ON
+    (ISO, UTC) is over.
+
+    Verbs raise UpstreamError and its kinds. A write that raised may have been done all the same; one that answered None
+    has not been done.
     """
 
     def create_if_absent(self, kind: str, key: str, data: Mapping[str, Any]) -> Document | None:
@@ -262,14 +274,18 @@ class Store(Protocol):
         ...
 
 
+# Of a record's data, as JSON. Firestore takes 1 MiB for a document with its name, indexed fields and overhead.
+MOST_RECORD_BYTES = 1_000_000
+EXPIRES_ON = "expires_on"
+
 # Kind of record -> fields that can be queried. An adapter prepares its indexes from this.
 INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
-    "build": ("backend_id", "open"),
+    "build": ("backend_id", "open", "image_until"),
     "launch": ("waiting_for", "open", "running", "uncollected", "user"),
-    "ref": ("expires_on",),
-    "prebuild": ("due", "image", "expires_on"),
-    "prebuild_day": ("expires_on",),
-    "delivery": ("expires_on",),
+    "ref": (EXPIRES_ON,),
+    "prebuild": ("due", "image", EXPIRES_ON),
+    "prebuild_day": (EXPIRES_ON,),
+    "delivery": (EXPIRES_ON,),
     "outcome": ("what",),
     "resume": (),
     "totals": (),

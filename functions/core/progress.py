@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from functions.core.launch import Launch, provenance
+from functions.core.launch import Launch, Phase, provenance
 
 KEEPALIVE = ":keepalive\n\n"
 # Clients come back by themselves after a dropped connection; not all at the same moment as a stampede.
@@ -121,3 +121,10 @@ def ready(launch: Launch) -> Event:
 
 def failed(message: str, *, status: int) -> Event:
     return {"phase": "failed", "status_code": status, "message": f"{message}\n"}
+
+
+def ended(launch: Launch) -> Event:
+    """The last event of a launch that has no server, or none any more."""
+    if launch.phase is Phase.STOPPED:
+        return failed("The server has been stopped. Please launch again.", status=410)
+    return failed(launch.reason, status=launch.status)

@@ -77,8 +77,15 @@ class BuildSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
-    backend: str = setting("Where builds and launches are remembered.", "sqlite", choices=("sqlite",))
+    backend: str = setting("Where builds and launches are remembered.", "sqlite", choices=("sqlite", "firestore"))
     path: str = setting("File of the sqlite store.", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirestoreSettings:
+    project: str = setting("Google Cloud project of the database.", "")
+    database: str = setting("Name of the database, which is in native mode.", "(default)")
+    endpoint: str = setting("Address of a Firestore emulator, host:port; empty: Google's.", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +161,7 @@ class LaunchSettings:
     )
     token_expires_s: int = setting("How long the build token of a page is good for.", 300)
     token_check_origin: bool = setting("Whether a build token is only good for the site that its page was on.", True)
-    build_only: bool = setting("Whether ?build_only=true may ask for an image without a server.", False)
+    build_only: bool = setting("Whether an image may be asked for without a server.", False)
     watcher_gone_s: int = setting("After how long without a watcher a launch gets no server when its build ends.", 60)
     timeout_s: int = setting("How long a server may take to start.", 600)
     keep_s: int = setting("How long a finished launch can be resumed.", 3600)
@@ -169,6 +176,11 @@ class CullSettings:
         "Other idle_s and max_age_s for servers of some repositories, by patterns such as gh/my-org/*; the last that "
         "matches decides.",
         {},
+    )
+    image_keep_s: int = setting(
+        "How long an image is kept in the registry after it was last launched; 0: for ever. At least a day, and longer "
+        "than servers run.",
+        0,
     )
     pods_namespace: str = setting(
         "Kubernetes namespace of one Hub's user pods, of which those without a server are deleted; empty: none are.", ""
@@ -185,6 +197,11 @@ class WebhookSettings:
     )
     repositories: tuple[str, ...] = setting(
         "Which repositories may prebuild, as patterns such as gh/my-org/*; none: none may.", ()
+    )
+    forges: tuple[str, ...] = setting(
+        "Hosts of one's own whose repositories are launched by the git provider: what their clone addresses begin "
+        "with, such as https://git.example.org/.",
+        (),
     )
     refs: tuple[str, ...] = setting("Which of their branches and tags, as patterns such as release-*.", ("*",))
     builds_per_day: int = setting(
@@ -218,6 +235,7 @@ class Config:
     registry: RegistrySettings
     builds: BuildSettings
     store: StoreSettings
+    firestore: FirestoreSettings
     events: EventSettings
     scheduler: SchedulerSettings
     providers: ProviderSettings

@@ -21,10 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, quote
 
-from functions.core.errors import BadRequest, BadSignature, InvalidSpec
+from functions.core.errors import BadRequest, BadSignature, InvalidSpec, NotAllowed
 from functions.core.forges import parse_github, parse_gitlab
 from functions.core.settings import Secret, WebhookSettings
-from functions.core.specs import is_sha
+from functions.core.specs import is_sha, parse_git
 
 MOST_BYTES = 5_000_000
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
@@ -100,8 +100,12 @@ def read_body(body: bytes, content_type: str) -> object:
         raise BadRequest("The delivery is not JSON that can be read.") from error
 
 
-def read_github(event: str, payload: object) -> Push | Ping | Ignored:
-    """What a verified delivery of GitHub tells of. Raises BadRequest for what GitHub would not send."""
+def read_github(event: str, payload: object, forges: Sequence[str] = ()) -> Push | Ping | Ignored:
+    """What a verified delivery of GitHub tells of. Raises BadRequest for what GitHub would not send.
+
+    Gitea and Forgejo send the same. A repository whose clone address begins with one of *forges* is launched by that
+    address, so its push is one of the provider `git`.
+    """
     if event == "ping":
         return Ping()
     if event not in ("push", "create"):
@@ -112,19 +116,26 @@ def read_github(event: str, payload: object) -> Push | Ping | Ignored:
         if _text(payload, "ref_type") != "tag":
             return Ignored("A new branch is told of by its push, too.")
         ref = TAGS + ref
-    stem = quote(repository, safe="/")
-    return _push("gh", repository, stem, ref, sha=sha, default_branch=_at(payload, "repository", "default_branch"))
+    default_branch = _at(payload, "repository", "default_branch")
+    address = _address(_at(payload, "repository", "clone_url"), forges)
+    if address:
+        return _push("git", address, quote(address, safe=""), ref, sha=sha, default_branch=default_branch)
+    return _push("gh", repository, quote(repository, safe="/"), ref, sha=sha, default_branch=default_branch)
 
 
-def read_gitlab(event: str, payload: object) -> Push | Ping | Ignored:
-    """What a verified delivery of GitLab tells of. Raises BadRequest for what GitLab would not send."""
+def read_gitlab(event: str, payload: object, forges: Sequence[str] = ()) -> Push | Ping | Ignored:
+    """What a verified delivery of GitLab tells of; *forges* as for `read_github`. Raises BadRequest for what GitLab
+    would not send."""
     if event not in GITLAB_EVENTS:
         return _no_event(event)
     repository, ref, sha = (
         _text(payload, *path) for path in (("project", "path_with_namespace"), ("ref",), ("after",))
     )
-    stem = quote(repository, safe="")
-    return _push("gl", repository, stem, ref, sha=sha, default_branch=_at(payload, "project", "default_branch"))
+    default_branch = _at(payload, "project", "default_branch")
+    address = _address(_at(payload, "project", "git_http_url"), forges)
+    if address:
+        return _push("git", address, quote(address, safe=""), ref, sha=sha, default_branch=default_branch)
+    return _push("gl", repository, quote(repository, safe=""), ref, sha=sha, default_branch=default_branch)
 
 
 def refusal(push: Push, settings: WebhookSettings) -> Ignored | None:
@@ -134,6 +145,11 @@ def refusal(push: Push, settings: WebhookSettings) -> Ignored | None:
     if not _fits(push.ref, settings.refs):
         return Ignored(f"{push.ref} is not among the branches and tags that are prebuilt here.")
     return None
+
+
+def _address(clone_url: object, forges: Sequence[str]) -> str:
+    """*clone_url*, if the operator has said that repositories there are launched by their address."""
+    return clone_url if isinstance(clone_url, str) and clone_url.startswith(tuple(forges)) else ""
 
 
 def _push(
@@ -168,8 +184,11 @@ def _named(provider: str, spec: str) -> str | None:
     try:
         if provider == "gl":
             return parse_gitlab(spec).project
+        if provider == "git":
+            # Whether http is permitted is for the provider to say, when the commit is asked for.
+            return parse_git(spec, allow_http=True).url
         named = parse_github(spec)
-    except InvalidSpec:
+    except (InvalidSpec, NotAllowed):
         return None
     return f"{named.owner}/{named.name}"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from functions.core import launch as launches
 from functions.core.errors import BinderError
-from functions.core.idleness import UNCOLLECTED, Keep, Remove, judge_pod, judge_user, limits_for, not_collected
+from functions.core.idleness import UNCOLLECTED, Keep, Remove, in_use, judge_pod, judge_user, limits_for, not_collected
 from functions.core.launch import Launch
 from functions.core.ports import HubUser, UserPage
 from functions.core.user_pods import Pods, UserPod
@@ -28,6 +28,7 @@ class _Removal:
     user: str
     why: Remove
     launch_id: str = ""
+    ready_at: float = 0.0
 
 
 def stop_uncollected(round_: Round) -> None:
@@ -36,7 +37,7 @@ def stop_uncollected(round_: Round) -> None:
     found = []
     for launch in round_.each("uncollected servers", world.launches, "uncollected", "yes"):
         if not_collected(launch, world.config.cull, now=world.clock.now()):
-            found.append(_Removal(launch.user, UNCOLLECTED, launch.id))
+            found.append(_Removal(launch.user, UNCOLLECTED, launch.id, launch.ready_at))
         if len(found) == _AT_ONCE:
             _remove(found, round_)
             found = []
@@ -131,12 +132,16 @@ def _remove(removals: Sequence[_Removal], round_: Round) -> int:
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         for begin in range(0, len(removals), _AT_ONCE):
             some = removals[begin : begin + _AT_ONCE]
-            if not round_.may_ask_hub(len(some) * _CALLS_OF_A_REMOVAL):
+            if not round_.may_ask_hub(sum(map(_calls, some))):
                 round_.note("left", "users", "no time or calls of the Hub left", len(removals) - begin)
                 break
             for removal, result in zip(some, threads.map(lambda it: _try_to_remove(it, round_), some), strict=True):
                 removed += _tell(removal, result, round_)
     return 0 if round_.dry_run else removed
+
+
+def _calls(removal: _Removal) -> int:
+    return _CALLS_OF_A_REMOVAL + (removal.why == UNCOLLECTED)
 
 
 def _tell(removal: _Removal, result: BinderError | Keep | None, round_: Round) -> int:
@@ -157,6 +162,8 @@ def _try_to_remove(removal: _Removal, round_: Round) -> BinderError | Keep | Non
     if round_.dry_run:
         return None
     try:
+        if removal.why == UNCOLLECTED and _is_used(removal, round_.world):
+            return Keep("is in use")
         # The record first: should we die now, the Hub still lists the user, and the next round takes it.
         if removal.launch_id and not _end(removal, round_.world):
             return Keep("was collected just now")
@@ -164,6 +171,15 @@ def _try_to_remove(removal: _Removal, round_: Round) -> BinderError | Keep | Non
     except BinderError as error:
         return error
     return None
+
+
+def _is_used(removal: _Removal, world: World) -> bool:
+    """Whether the server has been collected, although nobody could write that down; then it is now."""
+    user, now = world.hub.user(removal.user), world.clock.now()
+    if user is None or not in_use(user.server, ready_at=removal.ready_at):
+        return False
+    world.launches.change(removal.launch_id, lambda it: launches.collected(it, now=now))
+    return True
 
 
 def _end(removal: _Removal, world: World) -> bool:

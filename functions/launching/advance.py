@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from functions.core import launch as launches
+from functions.core.build import launched
 from functions.core.errors import BinderError, RateLimited
 from functions.core.launch import (
     AskHub,
@@ -115,6 +116,8 @@ def _join_build(launch: Launch, world: World) -> Launch | None:
 def _name_user(launch: Launch, world: World) -> Launch | None:
     build = world.builds.get(launch.image)
     digest = launch.digest or (build.digest if build else "")
+    if build is not None:
+        world.builds.change(launch.image, lambda it: launched(it, now=world.clock.now()))
     return _write(launch, world, lambda it: launches.named(it, digest=digest, now=world.clock.now()))
 
 

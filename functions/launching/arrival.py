@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from functions.core import launch as launches
 from functions.core.errors import InvalidSpec, RefNotFound
 from functions.core.launch import Launch, Phase
 from functions.core.names import image_name
@@ -16,6 +17,9 @@ from functions.launching.refs import Resolution
 from functions.world import World
 
 log = logging.getLogger(__name__)
+
+# However often somebody comes back, the record is not written more often.
+SEEN_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +58,15 @@ def arrive(asked: Asked, world: World) -> Arrival:
         same = asked.resume is not None and asked.resume.launch_id == launch.id
         arrival = Arrival(launch, told=asked.resume.number if asked.resume and same else 0)
     else:
-        resolution = _resolve(asked, world)
+        resolution = resolve(asked, world)
         launch, notice = _begin(asked, resolution.repo, world)
         arrival = Arrival(launch, notices=tuple(filter(None, [resolution.notice, notice])))
     now = world.clock.now()
-    seen = world.launches.change(arrival.launch.id, lambda it: replace(it, last_seen_at=now))
+    seen = world.launches.change(arrival.launch.id, lambda it: launches.seen(it, now=now, every_s=SEEN_EVERY_S))
     return replace(arrival, launch=seen or arrival.launch)
 
 
-def _resolve(asked: Asked, world: World) -> Resolution:
+def resolve(asked: Asked, world: World) -> Resolution:
     """The repository at its commit; with a word to the watcher when its old default branch had to be replaced."""
     provider = world.providers.get(asked.provider)
     if provider is None:
@@ -94,7 +98,8 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
         repo=repo,
         image=image,
         created_at=now,
-        last_seen_at=now,
+        # Watched only once its browser can find it again: should we die before that, nobody's server is not started.
+        last_seen_at=now - world.config.launches.watcher_gone_s - SEEN_EVERY_S,
         token=world.new_token(),
         host=asked.host,
         client_ip=asked.client_ip,
@@ -110,7 +115,10 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
 
 
 def _claim(launch: Launch, world: World) -> Launch:
-    """Remember the launch as this browser's; should it have a live one, that one is used instead."""
+    """Remember the launch as this browser's; should it have a live one, that one is used instead.
+
+    It may have come to one since we looked: in another tab, or while this instance was frozen.
+    """
     if not launch.resume_key:
         return launch
     memory = {"launch_id": launch.id}
@@ -119,9 +127,10 @@ def _claim(launch: Launch, world: World) -> Launch:
         if known is None:
             continue
         other = world.launches.get(str(known.data["launch_id"]))
-        if other is not None and other.open:
+        alive = None if other is None else _if_alive(other, world, failures=False)
+        if alive is not None:
             world.launches.delete(launch.id)
-            return other
+            return alive
         if world.store.compare_and_set("resume", launch.resume_key, known.version, memory) is not None:
             break
     return launch

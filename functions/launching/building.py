@@ -53,7 +53,8 @@ def ensure_build(repo: ResolvedRepo, image: str, world: World, *, host: str) -> 
         provider=repo.provider,
         lease_until=now + builds.LEASE_S,
     )
-    if world.builds.create_if_absent(fresh):
+    # Only who finds none tries to make one: a thousand who want the same image would make that record a hot one.
+    if world.builds.get(image) is None and world.builds.create_if_absent(fresh):
         return _submit(fresh, world)
     mine = world.builds.change(image, lambda build: _to_submit_or_retry(build, repo, world))
     if mine is not None:

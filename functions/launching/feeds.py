@@ -16,6 +16,8 @@ from functions.core.ports import LogChunk
 
 LOOK_EVERY_S = 1.0
 MOST_LINES = 50_000
+# How many feeds that nobody watches just now are kept for who comes next: a crowd comes and goes one by one.
+MOST_UNWATCHED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,14 @@ class _Watched:
 
 @dataclass(slots=True)
 class Feeds:
-    """The feeds that somebody watches on this instance. A cache: losing it costs one more reading of a log."""
+    """The feeds of this instance: those that somebody watches, and the last few that nobody does. A cache: losing it
+    costs one more reading of a log."""
 
     look: Callable[[str, int, str], Look]
     monotonic: Callable[[], float]
     look_every_s: float = LOOK_EVERY_S
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    # In the order in which they were left.
     _feeds: dict[tuple[str, int], _Watched] = field(default_factory=dict)
 
     @contextmanager
@@ -105,9 +109,7 @@ class Feeds:
         """The feed of one attempt to build *image*, shared with everybody who watches it now."""
         key = (image, attempt)
         with self._lock:
-            if key not in self._feeds:
-                self._feeds[key] = _Watched(self._feed(image, attempt))
-            watched = self._feeds[key]
+            watched = self._feeds.setdefault(key, _Watched(self._feed(image, attempt)))
             watched.watchers += 1
         try:
             yield watched.feed
@@ -115,7 +117,13 @@ class Feeds:
             with self._lock:
                 watched.watchers -= 1
                 if not watched.watchers:
-                    del self._feeds[key]
+                    self._feeds[key] = self._feeds.pop(key)
+                    self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        unwatched = [key for key, watched in self._feeds.items() if not watched.watchers]
+        for key in unwatched[:-MOST_UNWATCHED]:
+            del self._feeds[key]
 
     def _feed(self, image: str, attempt: int) -> Feed:
         return Feed(lambda cursor: self.look(image, attempt, cursor), self.monotonic, self.look_every_s)

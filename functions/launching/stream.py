@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
+from functions.core import launch as launches
 from functions.core import progress
 from functions.core.errors import BinderError, UpstreamError
 from functions.core.launch import Launch, Phase
@@ -29,16 +29,25 @@ LINGER_S = 60.0
 
 def launch_stream(asked: Asked, world: World) -> Iterator[str]:
     """The whole stream on the wire. Whatever goes wrong is one `failed` event, since the answer has begun."""
+    yield from _told(_story(asked, world), provider=asked.provider, spec=asked.spec)
+
+
+def follow(launch: Launch, world: World, *, told: int = 0) -> Iterator[str]:
+    """The stream of a launch that is known already, after its first *told* events."""
+    yield from _told(_Telling(launch, told, world).events(), provider=launch.provider, spec=launch.spec)
+
+
+def _told(story: Iterator[str], *, provider: str, spec: str) -> Iterator[str]:
     yield progress.RETRY
     try:
-        yield from _story(asked, world)
+        yield from story
     except BinderError as error:
-        log.info("refused", extra={"fields": {"provider": asked.provider, "spec": asked.spec, "reason": str(error)}})
+        log.info("refused", extra={"fields": {"provider": provider, "spec": spec, "reason": str(error)}})
         # An EventSource that is left open would ask for ever; where asking again may help, it may.
         end = None if error.retry else progress.REFUSED
         yield progress.encode(progress.failed(str(error), status=error.status), end)
     except Exception:
-        log.exception("stream broke", extra={"fields": {"provider": asked.provider, "spec": asked.spec}})
+        log.exception("stream broke", extra={"fields": {"provider": provider, "spec": spec}})
         yield progress.encode(progress.failed("Internal error. Please try again.", status=500))
 
 
@@ -128,11 +137,16 @@ class _Telling:
         if launch.phase is Phase.READY:
             yield from self._tell(progress.ready(launch))
             now = self._world.clock.now()
-            self._world.launches.change(launch.id, lambda it: replace(it, collected_at=now, last_seen_at=now))
-        elif launch.phase is Phase.FAILED:
-            yield from self._tell(progress.failed(launch.reason, status=launch.status))
-        elif launch.phase is Phase.STOPPED:
-            yield from self._tell(progress.failed("The server has been stopped. Please launch again.", status=410))
+            self._note(lambda it: launches.collected(it, now=now))
+        elif not launch.open:
+            yield from self._tell(progress.ended(launch))
+
+    def _note(self, change: Callable[[Launch], Launch | None]) -> None:
+        """Write down that the watcher is there. Nobody's launch fails for want of that: the cull can tell as well."""
+        try:
+            self._world.launches.change(self._launch.id, change)
+        except UpstreamError as error:
+            log.warning("watcher not written down", extra={"fields": {"reason": str(error)}})
 
     def _tell(self, event: Event) -> Iterator[str]:
         self._number += 1
@@ -160,7 +174,8 @@ class _Telling:
         now = self._world.clock.now()
         if now - self._seen >= SEEN_EVERY_S:
             self._seen = now
-            self._world.launches.change(self._launch.id, lambda it: replace(it, last_seen_at=now))
+            # Many tabs may watch one launch, and one record takes about a write a second.
+            self._note(lambda it: launches.seen(it, now=now, every_s=SEEN_EVERY_S / 2))
         if now - self._kept_alive >= KEEPALIVE_S:
             self._kept_alive = now
             yield progress.KEEPALIVE

@@ -70,9 +70,15 @@ class Records(Generic[Record]):
         self._store.delete(self._kind, key)
 
 
-def builds(store: Store) -> Records[Build]:
-    """All builds, by image."""
-    return Records(store, "build", key=lambda build: build.image, write=_build_data, read=_read_build)
+def builds(store: Store, *, image_until: Callable[[Build], str] = lambda _: "") -> Records[Build]:
+    """All builds, by image; *image_until* says until which day an image is kept, empty: for ever."""
+    return Records(
+        store,
+        "build",
+        key=lambda build: build.image,
+        write=lambda it: {**dataclasses.asdict(it), "open": _yes(it.open), "image_until": image_until(it)},
+        read=_read_build,
+    )
 
 
 def launches(store: Store) -> Records[Launch]:
@@ -121,10 +127,6 @@ def rounds(store: Store) -> Records[RoundState]:
 def totals(store: Store) -> Records[Totals]:
     """The one record of the totals."""
     return Records(store, "totals", key=lambda _: TOTALS_KEY, write=_totals_data, read=_read_totals)
-
-
-def _build_data(build: Build) -> dict[str, Any]:
-    return {**dataclasses.asdict(build), "open": _yes(build.open)}
 
 
 def _read_build(data: Mapping[str, Any]) -> Build:

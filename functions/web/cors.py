@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from flask import Request, Response
+from flask import Request, Response, current_app
 
 # What clients of BinderHub send. What else a page asks for is not repeated to it: it would allow everything.
-ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, Last-Event-ID, X-XSRFToken"
-EXPOSED_HEADERS = "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+ALLOWED_HEADERS = "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, X-XSRFToken"
+EXPOSED_HEADERS = "Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
 # Browsers keep it no longer than that.
 PREFLIGHT_AGE_S = 7200
 # What any site may show or ask: badges, and whether this is a BinderHub and for which repositories.
@@ -20,7 +20,9 @@ OPEN_TO_ALL = frozenset({"api.versions", "api.repo_providers", "files.asset", "f
 
 def preflight(request: Request) -> Response:
     """The answer to OPTIONS; `allow` completes it. What does not exist may be asked for, to be told so readably."""
-    methods = (request.url_rule.methods if request.url_rule else None) or {"GET", "HEAD", "OPTIONS"}
+    # Several views may share an address, each with methods of its own.
+    adapter = current_app.create_url_adapter(request)
+    methods = set(adapter.allowed_methods() if adapter else ()) or {"GET", "HEAD", "OPTIONS"}
     allowed = ", ".join(sorted(methods))
     headers = {
         "Allow": allowed,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from functions.adapters.http import ONCE, HttpClient
 from functions.adapters.identity import TokenVerifier
 from functions.core.errors import BadSignature, UpstreamError
-from tests.fakes.web import Web, web_server
+from tests.fakes.web import Reply, Web, web_server
 
 ACCOUNT = "pusher@project.iam.gserviceaccount.com"
 AUDIENCE = "https://functions.example.org/cull"
@@ -54,6 +57,13 @@ def claims(**changed: Any) -> dict[str, Any]:
 
 def signed(payload: Any, key: rsa.RSAPrivateKey = KEY, kid: Any = "k1", alg: str = "RS256") -> str:
     return "Bearer " + jwt.encode(payload, key, algorithm=alg, headers={"kid": kid} if kid else {})
+
+
+def hashed(payload: Any, secret: str) -> str:
+    """Signed with a public certificate as if it were a shared secret."""
+    text = unsigned({"alg": "HS256", "kid": "k1", "typ": "JWT"}, payload).rpartition(".")[0]
+    signature = hmac.digest(secret.encode(), text.removeprefix("Bearer ").encode(), "sha256")
+    return f"{text}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
 def unsigned(header: Any, payload: Any) -> str:
@@ -125,6 +135,13 @@ BAD_HEADERS = {
     "wrong signature": unsigned({"alg": "RS256", "kid": "k1"}, claims()),
     "shared secret": unsigned({"alg": "HS256", "kid": "k1"}, claims()),
     "key id is a list": unsigned({"alg": "RS256", "kid": ["k1"]}, claims()),
+    "hashed with the public key": hashed(claims(), CERTIFICATE),
+    "hashed with nothing": hashed(claims(), ""),
+    "key of another kind": unsigned({"alg": "ES256", "kid": "k1"}, claims()),
+    "own key in the header": unsigned({"alg": "RS256", "kid": "k1", "jwk": {"kty": "oct", "k": "AAAA"}}, claims()),
+    "own keys in the header": unsigned({"alg": "RS256", "kid": "k1", "jku": "http://127.0.0.1:1/certs"}, claims()),
+    "null algorithm": unsigned({"alg": None, "kid": "k1"}, claims()),
+    "changed claims": ".".join([signed(claims()).split(".")[0], "e30", signed(claims()).split(".")[2]]),
     "algorithm is a list": unsigned({"alg": ["RS256"], "kid": "k1"}, claims()),
     "claims are a list": unsigned({"alg": "RS256", "kid": "k1"}, []),
     "header is a list": unsigned([], claims()),
@@ -148,6 +165,35 @@ def test_what_is_no_token_of_google_is_refused(certificates: Certificates, heade
 def test_without_a_configured_caller_nobody_may_call(certificates: Certificates, missing: dict[str, str]) -> None:
     with pytest.raises(BadSignature):
         a_verifier(certificates, **missing).verify(signed(claims(aud="", email="")))
+
+
+def test_an_oversized_token_is_not_even_looked_at(certificates: Certificates) -> None:
+    with pytest.raises(BadSignature):
+        a_verifier(certificates).verify(signed(claims(padding="x" * 8192)))
+    assert certificates.fetched == 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "life_s"),
+    [
+        ({"Cache-Control": "public, max-age=600, must-revalidate", "Age": "200"}, 400),
+        ({"Cache-Control": "max-age=999999999"}, 86_400),
+        ({"Cache-Control": "max-age=600", "Age": "soon"}, 600),
+        ({"Cache-Control": "max-age=1"}, 60),
+        ({"Cache-Control": "no-cache"}, 300),
+        ({}, 300),
+    ],
+    ids=str,
+)
+def test_certificates_live_as_their_answer_says_within_reason(
+    certificates: Certificates, headers: dict[str, str], life_s: float
+) -> None:
+    now = [0.0]
+    certificates.headers = headers
+    verifier = a_verifier(certificates, clock=lambda: now[0])
+    for now[0], fetched in ((0.0, 1), (life_s - 0.5, 1), (life_s, 2)):
+        verifier.verify(signed(claims()))
+        assert certificates.fetched == fetched
 
 
 def test_certificates_are_kept_as_long_as_they_may_be(certificates: Certificates) -> None:
@@ -194,6 +240,48 @@ def test_without_certificates_nobody_can_tell(certificates: Certificates) -> Non
     certificates.web.answer = lambda reply: reply.send(500)
     with pytest.raises(UpstreamError):
         a_verifier(certificates).verify(signed(claims()))
+
+
+def test_a_certificate_service_that_is_out_is_asked_now_and_then_however_many_call(certificates: Certificates) -> None:
+    now = [0.0]
+    verifier = a_verifier(certificates, clock=lambda: now[0])
+    certificates.web.answer = lambda reply: reply.send(500)
+    for number in range(300):
+        now[0] = number / 10
+        with pytest.raises(UpstreamError):
+            verifier.verify(signed(claims(), kid=f"k{number % 3}"))
+    assert certificates.fetched == 3
+
+
+def test_known_callers_are_heard_while_the_certificate_service_is_out(certificates: Certificates) -> None:
+    now = [0.0]
+    verifier = a_verifier(certificates, clock=lambda: now[0])
+    verifier.verify(signed(claims()))
+    certificates.web.answer = lambda reply: reply.send(500)
+    now[0] = 599.0
+    with pytest.raises(UpstreamError):
+        verifier.verify(signed(claims(), key=OTHER_KEY, kid="k2"))
+    verifier.verify(signed(claims()))
+
+
+def test_known_callers_do_not_wait_for_a_strangers_key(certificates: Certificates) -> None:
+    now, asked, release = [0.0], threading.Event(), threading.Event()
+    verifier = a_verifier(certificates, clock=lambda: now[0])
+    verifier.verify(signed(claims()))
+
+    def hang(reply: Reply) -> None:
+        asked.set()
+        release.wait(30)
+        reply.send(500)
+
+    certificates.web.answer = hang
+    now[0] = 100.0
+    with ThreadPoolExecutor(1) as pool:
+        stranger = pool.submit(verifier.verify, signed(claims(), key=OTHER_KEY, kid="k2"))
+        assert asked.wait(30)
+        verifier.verify(signed(claims()))
+        release.set()
+        assert isinstance(stranger.exception(), UpstreamError)
 
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b"{}", b'{"k1": 1}', b'{"k1": "no certificate"}', b'{"keys": []}'])

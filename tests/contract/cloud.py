@@ -26,7 +26,7 @@ class Cloud:
         return f"http://127.0.0.1:{self.registry_port}"
 
     def write_credentials(self, path: Path) -> None:
-        users = {"builder": {"password": self.token, "push": True}}
+        users = {"builder": {"password": self.token, "push": True}, "functions": {"password": self.token, "push": []}}
         path.write_text(json.dumps({"admin_token": self.token, "pubsub_token": self.token, "registry": users}))
 
     def push_image(self, repository: str, tag: str, content: str = "") -> str:

@@ -17,6 +17,7 @@ from functions.adapters.http import ONCE, HttpClient, Retry
 from functions.adapters.jupyterhub import JupyterHub
 from tests.contract.cloud import Cloud
 from tests.contract.cluster import Cluster
+from tests.fakes import java_emulators
 
 HUB_CONFIG = Path(__file__).with_name("jupyterhub_config.py")
 
@@ -70,6 +71,13 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         finally:
             process.terminate()
             process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of Google's Pub/Sub emulator, started once for all tests that need it."""
+    with java_emulators.running(java_emulators.PUBSUB, tmp_path_factory.mktemp("pubsub") / "log") as address:
+        yield address
 
 
 def _free_port() -> int:

@@ -129,7 +129,7 @@ class TokenService:
         if reply.headers.get("Authorization") != BASIC["authorization"] or query["service"] != [self.audience]:
             return reply.send(401)
         kind, repository, actions = query["scope"][0].split(":")
-        if (kind, actions, query["tenant"]) != ("repository", "pull", ["tests"]):
+        if (kind, query["tenant"]) != ("repository", ["tests"]) or actions not in ("pull", "delete"):
             return reply.send(403)
         body = {"token": self.token(repository, actions), "expires_in": 300}
         reply.send(200, json.dumps(body).encode())

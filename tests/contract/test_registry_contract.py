@@ -101,6 +101,24 @@ def test_who_asks_for_a_fresh_answer_gets_the_image_that_is_there_now(bench: Ben
     assert bench.registry.find(f"{HOST}/r2d-again:1", fresh=True) == ImageFound(after) != ImageFound(before)
 
 
+def test_an_image_is_deleted_and_no_other(bench: Bench) -> None:
+    digest = bench.put(f"{HOST}/r2d-unwanted:1", "one")
+    other = bench.put(f"{HOST}/r2d-unwanted:2", "two")
+    for _ in range(2):
+        assert bench.registry.delete(f"{HOST}/r2d-unwanted:1", digest)
+    assert bench.registry.find(f"{HOST}/r2d-unwanted:1") == ImageMissing()
+    assert bench.registry.find(f"{HOST}/r2d-unwanted:2") == ImageFound(other)
+
+
+def test_who_may_only_read_deletes_nothing(cloud: Cloud) -> None:
+    digest = cloud.push_image("r2d-kept", "1", "")
+    reader = OCIRegistry(
+        HttpClient("The registry", cloud.registry_url), account=PasswordAccount("functions", cloud.token)
+    )
+    assert not reader.delete(f"{HOST}/r2d-kept:1", digest)
+    assert reader.find(f"{HOST}/r2d-kept:1") == ImageFound(digest)
+
+
 @pytest.mark.parametrize("kind", REAL)
 def test_a_deleted_image_is_missing(start: Callable[[str], Distribution], kind: str) -> None:
     server = start(kind)

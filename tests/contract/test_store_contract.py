@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from functions.adapters.stores.firestore import FirestoreStore
 from functions.adapters.stores.sqlite import SQLiteStore
-from functions.core.ports import INDEXED_FIELDS, Store
+from functions.core.ports import EXPIRES_ON, INDEXED_FIELDS, MOST_RECORD_BYTES, Store
+from tests.fakes.java_emulators import FIRESTORE, needed
 from tests.fakes.store import FakeStore
 
 
-@pytest.fixture(params=["fake", "sqlite"])
+@pytest.fixture(params=["fake", "sqlite", pytest.param("firestore", marks=needed(FIRESTORE))])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if request.param == "fake":
         yield FakeStore()
-        return
-    sqlite = SQLiteStore(tmp_path / "state" / "store.db")
-    yield sqlite
-    sqlite.close()
+    elif request.param == "sqlite":
+        with closing(SQLiteStore(tmp_path / "state" / "store.db")) as sqlite:
+            yield sqlite
+    else:
+        # A project is empty until somebody writes to it.
+        project, endpoint = f"test-{secrets.token_hex(4)}", request.getfixturevalue("firestore")
+        with closing(FirestoreStore(project=project, endpoint=endpoint)) as firestore:
+            yield firestore
 
 
 def test_a_created_record_is_there_with_its_data(store: Store) -> None:
@@ -129,9 +138,10 @@ def test_a_query_does_not_confuse_text_with_other_values(store: Store) -> None:
 
 def test_every_indexed_field_of_every_kind_can_be_queried(store: Store) -> None:
     for kind, fields in INDEXED_FIELDS.items():
-        store.create_if_absent(kind, "a", dict.fromkeys(fields, f"of {kind}"))
+        data = {field: "2026-02-28" if field == EXPIRES_ON else f"of {kind}" for field in fields}
+        store.create_if_absent(kind, "a", data)
         for field in fields:
-            assert [document.key for document in store.query(kind, field, f"of {kind}")] == ["a"]
+            assert [document.key for document in store.query(kind, field, data[field])] == ["a"]
 
 
 def test_a_query_by_a_field_without_index_is_a_mistake(store: Store) -> None:
@@ -201,3 +211,53 @@ def test_a_query_goes_on_after_a_key(store: Store) -> None:
     assert [document.key for document in found] == ["a", "b"]
     assert [document.key for document in store.query("build", "open", "yes", after="b")] == ["d"]
     assert store.query("build", "open", "yes", after="d") == []
+
+
+def test_a_query_is_in_the_order_of_keys_whatever_is_in_them(store: Store) -> None:
+    keys = sorted(
+        ["a/b", "a.b", "a-b", "a0b", "a", "a\x00", "a\x01", "a\x02", ".", "..", "/", "__a__", "é", "💣", "\uffff"]
+    )
+    for key in reversed(keys):
+        store.create_if_absent("launch", key, {"open": "yes"})
+    assert [document.key for document in store.query("launch", "open", "yes")] == keys
+    for place, key in enumerate(keys):
+        assert [document.key for document in store.query("launch", "open", "yes", after=key)] == keys[place + 1 :]
+
+
+def test_long_keys_and_values_that_begin_alike_are_not_confused(store: Store) -> None:
+    texts = ["💣" * 1023 + end for end in "ab"]
+    for text in texts:
+        store.create_if_absent("launch", text, {"waiting_for": text})
+    for text in texts:
+        [found] = store.query("launch", "waiting_for", text)
+        assert (found.key, store.get("launch", text)) == (text, found)
+
+
+def test_data_is_any_json(store: Store) -> None:
+    data = {
+        "": [[1, [2]], {}],
+        "__a__": 2**70,
+        "a.b": 0.1,
+        "nul": "a\x00",
+        "half": "\ud800",
+        "deep": [[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]],
+        "data": 1,
+        "key": None,
+    }
+    store.create_if_absent("launch", "a", data)
+    found = store.get("launch", "a")
+    assert found is not None
+    assert found.data == data
+
+
+def test_a_record_is_as_large_as_all_stores_can_hold(store: Store) -> None:
+    data = {"waiting_for": "w" * 2000, "user": "u" * 2000, "text": ""}
+    data["text"] = "x" * (MOST_RECORD_BYTES - len(json.dumps(data, separators=(",", ":"))))
+    created = store.create_if_absent("launch", "💣" * 1024, data)
+    assert created is not None
+    too_large = {**data, "text": data["text"] + "x"}
+    with pytest.raises(ValueError, match="more than a store takes"):
+        store.create_if_absent("launch", "b", too_large)
+    with pytest.raises(ValueError, match="more than a store takes"):
+        store.compare_and_set("launch", created.key, created.version, too_large)
+    assert store.get("launch", created.key) == created

@@ -47,6 +47,15 @@ def test_an_origin_is_one_that_browsers_send(origin: str) -> None:
         assert load({**DOCUMENT, "web": {"cors_allow_origins": [fine]}}).web.cors_allow_origins == (fine,)
 
 
+@pytest.mark.parametrize(
+    "forge", ["git.example.org/", "https://git.example.org", "https:///", "ssh://git.example.org/"]
+)
+def test_a_forge_is_the_beginning_of_one_hosts_addresses(forge: str) -> None:
+    assert problems({**DOCUMENT, "webhooks": {"forges": [forge]}}, SECRETS)
+    for fine in ("https://git.example.org/", "https://git.example.org/group/"):
+        assert load({**DOCUMENT, "webhooks": {"forges": [fine]}}).webhooks.forges == (fine,)
+
+
 def test_a_mapping_can_be_given_in_the_environment() -> None:
     config = load(environ={**SECRETS, "BINDERLESS_BUILDS__POD_TEMPLATE": "{spec: {priority: 1}}"})
     assert config.builds.pod_template == {"spec": {"priority": 1}}

@@ -10,7 +10,17 @@ import pytest
 
 from functions.core.config import load
 from functions.core.errors import ConfigError
-from functions.core.idleness import Keep, Limits, Remove, judge_pod, judge_user, limits_for, not_collected
+from functions.core.idleness import (
+    FIRST_ACTIVITY_S,
+    Keep,
+    Limits,
+    Remove,
+    in_use,
+    judge_pod,
+    judge_user,
+    limits_for,
+    not_collected,
+)
 from functions.core.launch import Launch, Phase
 from functions.core.ports import HubServer, HubUser, ResolvedRepo
 from functions.core.settings import CullSettings
@@ -129,3 +139,12 @@ def test_the_last_pattern_that_matches_decides(repo: str, idle_s: int, max_age_s
 def test_limits_that_nobody_understands_are_refused_at_the_start(limits: Any) -> None:
     with pytest.raises(ConfigError, match="cull.limits"):
         load(DOCUMENT | {"cull": {"limits": limits}}, {})
+
+
+def test_a_server_is_in_use_once_there_was_more_than_its_own_start() -> None:
+    at = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    seen = HubServer(ready=True, pending=None, url="/", last_activity=at)
+    assert in_use(seen, ready_at=at.timestamp() - FIRST_ACTIVITY_S - 1)
+    assert not in_use(seen, ready_at=at.timestamp() - FIRST_ACTIVITY_S)
+    assert not in_use(replace(seen, last_activity=None), ready_at=0)
+    assert not in_use(None, ready_at=0)

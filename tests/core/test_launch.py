@@ -163,3 +163,8 @@ def test_a_pause_that_was_asked_for_is_kept() -> None:
 def test_a_server_is_started_from_the_digest_not_the_tag() -> None:
     options = launches.server_options(launches.named(FOUND, digest="sha256:d", now=NOW))
     assert options["image"] == "registry.example.org/plots@sha256:d"
+
+
+def test_a_sign_of_life_is_written_down_now_and_then() -> None:
+    assert launches.seen(WAITING, now=WAITING.last_seen_at + 9, every_s=10) is None
+    assert launches.seen(WAITING, now=NOW + 5, every_s=10) == replace(WAITING, last_seen_at=NOW + 5)

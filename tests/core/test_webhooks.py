@@ -287,3 +287,48 @@ def test_only_what_the_operator_allows_is_built(repositories: list[str], refs: l
     settings = WebhookSettings(repositories=tuple(repositories), refs=tuple(refs))
     found = refusal(MAIN, settings)
     assert (found.reason if found else "").startswith(refused) and bool(found) == bool(refused)
+
+
+FORGE = "https://git.example.org/"
+
+
+def of_a_forge(clone_url: object) -> Any:
+    repository = {"full_name": "group/plots", "clone_url": clone_url, "default_branch": "main"}
+    return sample("github-push-branch", repository=repository)
+
+
+def test_a_repository_of_ones_own_forge_is_launched_by_its_address() -> None:
+    pushed = read_github("push", of_a_forge(f"{FORGE}group/plots.git"), [FORGE])
+    stem = "https%3A%2F%2Fgit.example.org%2Fgroup%2Fplots.git"
+    assert pushed == Push(
+        provider="git",
+        repository=f"{FORGE}group/plots.git",
+        ref="main",
+        spec=f"{stem}/main",
+        head_spec=f"{stem}/HEAD",
+        sha=SHA,
+    )
+    assert refusal(pushed, WebhookSettings(repositories=(f"git/{FORGE}group/*",))) is None
+
+
+def test_a_gitlab_of_ones_own_too() -> None:
+    payload = sample("gitlab-push-branch")
+    payload["project"]["git_http_url"] = f"{FORGE}group/plots.git"
+    pushed = read_gitlab("Push Hook", payload, [FORGE])
+    assert isinstance(pushed, Push)
+    assert (pushed.provider, pushed.repository) == ("git", f"{FORGE}group/plots.git")
+
+
+@pytest.mark.parametrize(
+    "clone_url", [None, 7, "https://git.example.org.evil.example/group/plots", "git@git.example.org:a"]
+)
+def test_another_address_makes_no_push_of_the_forge(clone_url: object) -> None:
+    pushed = read_github("push", of_a_forge(clone_url), [FORGE])
+    assert isinstance(pushed, Push)
+    assert pushed.provider == "gh"
+
+
+@pytest.mark.parametrize("rest", ["../secret", "a b", "x?y#z", "\n"])
+def test_an_address_that_no_link_can_have_is_refused(rest: str) -> None:
+    with pytest.raises(BadRequest):
+        read_github("push", of_a_forge(f"{FORGE}{rest}"), [FORGE])

@@ -39,6 +39,7 @@ def test_the_demo_launches_the_examples(stack: Stack) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert "6*7 = 42" in done.stdout
+    assert "The image was there before anyone clicked." in done.stdout
 
 
 def test_a_new_repository_is_built_and_served(stack: Stack, make_repository: MakeRepository) -> None:

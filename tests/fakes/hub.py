@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -16,11 +16,12 @@ class FakeHub:
     """Records what it did: `created`, `started` (user and options), `stopped`, `deleted`.
 
     `errors` are raised, one a call, before anything is done. The start of a server with the option `slow` takes
-    until `make_ready`, one with the option `fail` ends with that failure. `page` is how many users a page holds.
+    until `make_ready`, one with the option `fail` ends with that failure. `page` is how many users a page holds;
+    *now* is when users are created and servers started.
     """
 
-    def __init__(self, url: str = "https://hub.example.org") -> None:
-        self.url = url
+    def __init__(self, url: str = "https://hub.example.org", now: Callable[[], datetime] = lambda: NOON) -> None:
+        self.url, self._time = url, now
         self.created: list[str] = []
         self.started: list[tuple[str, dict[str, str]]] = []
         self.stopped: list[str] = []
@@ -37,7 +38,7 @@ class FakeHub:
             raise LaunchFailed(f"JupyterHub did not create a user: Failed to create user: {name}")
         if name not in self._users:
             self.created.append(name)
-            self._users[name] = HubUser(name=name, created_at=NOON, last_activity=NOON)
+            self._users[name] = HubUser(name=name, created_at=self._time(), last_activity=self._time())
 
     def start_server(self, user: str, options: Mapping[str, str]) -> None:
         self._answer()
@@ -106,7 +107,7 @@ class FakeHub:
     def _server(self, user: str, *, ready: bool) -> HubServer:
         repo = self._options.get(user, {}).get("binder_request", "").removeprefix("v2/")
         pending = None if ready else "spawn"
-        return HubServer(ready=ready, pending=pending, url=f"/user/{user}/", started_at=NOON, repo=repo)
+        return HubServer(ready=ready, pending=pending, url=f"/user/{user}/", started_at=self._time(), repo=repo)
 
     def _finish_start(self, user: str) -> None:
         if "fail" in self._options[user]:

@@ -8,6 +8,7 @@ from itertools import count
 from threading import Lock
 from typing import Any
 
+from functions.adapters.stores.text import dump
 from functions.core.ports import INDEXED_FIELDS, Document
 
 
@@ -77,7 +78,7 @@ class FakeStore:
 
     def _put(self, kind: str, key: str, data: Mapping[str, Any]) -> Document:
         # Text, not the mapping itself: what a caller changes later is not stored.
-        self._records[kind, key] = record = (f"v{next(self._versions)}", json.dumps(dict(data), allow_nan=False))
+        self._records[kind, key] = record = (f"v{next(self._versions)}", dump(data))
         return _document(key, record)
 
 

@@ -6,17 +6,20 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
 from functions.core import config as configuration
 from functions.core.errors import BadSignature
 from functions.core.names import image_name
-from functions.core.ports import ResolvedRepo
+from functions.core.ports import ResolvedRepo, Store
+from functions.core.settings import Config
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.retention import image_until
 from functions.world import World
 from tests.fakes.builds import FakeBackend
 from tests.fakes.hub import FakeHub
@@ -32,6 +35,11 @@ DOCUMENT: dict[str, Any] = {
     "store": {"path": "unused"},
     "launches": {"secret": "s" * 32},
 }
+
+
+@cache
+def _loaded(document: str) -> Config:
+    return configuration.load(json.loads(document), {})[0]
 
 
 @dataclass
@@ -74,20 +82,21 @@ class Fakes:
     settings: dict[str, Any] = field(default_factory=dict)
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
 
-    def world(self) -> World:
-        """Another instance over the same services."""
-        config, _ = configuration.load(DOCUMENT | self.settings, {})
+    def world(self, store: Store | None = None) -> World:
+        """Another instance over the same services; *store* is what it has instead of the fake one."""
+        store = store or self.store
+        config = _loaded(json.dumps(DOCUMENT | self.settings))
         world = World(
             config=config,
             providers={"gh": self.provider},
             registry=self.registry,
             backend=self.backend,
             hub=self.hub,
-            store=self.store,
-            builds=records.builds(self.store),
-            launches=records.launches(self.store),
+            store=store,
+            builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
+            launches=records.launches(store),
             refs=Refs(
-                self.store,
+                store,
                 self.clock.now,
                 ttl_s=config.providers.ref_ttl_s,
                 keep_s=config.providers.ref_keep_s,

@@ -77,4 +77,4 @@ def test_asking_for_leave_launches_nothing() -> None:
 
 def test_pages_can_read_how_long_they_have_to_wait() -> None:
     exposed = ask(a_client("*"), LAUNCH, OTHER)["access-control-expose-headers"]
-    assert exposed == "Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"
+    assert exposed == "Location, Retry-After, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset"

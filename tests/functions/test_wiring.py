@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from functions.adapters.registry_login import Account, GoogleAccount, PasswordAccount
+from functions.adapters.stores.firestore import FirestoreStore
+from functions.adapters.stores.sqlite import SQLiteStore
 from functions.core import config as configuration
+from functions.core.errors import ConfigError
 from functions.core.ports import RepoProvider
 from functions.wiring import make_world, registry_account
 from tests.fakes.world import DOCUMENT
@@ -79,3 +82,18 @@ def test_pods_are_only_listed_where_the_operator_says(namespace: str, listed: bo
     settings = {"cull": {"pods_namespace": namespace}, "store": {"path": str(tmp_path / "store.sqlite")}}
     config, _ = configuration.load(DOCUMENT | settings, {})
     assert (make_world(config).pods is not None) is listed
+
+
+def test_the_store_is_the_configured_one(tmp_path: Path) -> None:
+    stores = {
+        "sqlite": {"store": {"path": str(tmp_path / "store.sqlite")}},
+        "firestore": {"store": {"backend": "firestore"}, "firestore": {"project": "test"}},
+    }
+    made = {name: type(make_world(configuration.load(DOCUMENT | it, {})[0]).store) for name, it in stores.items()}
+    assert made == {"sqlite": SQLiteStore, "firestore": FirestoreStore}
+
+
+def test_a_store_without_its_place_is_a_problem_of_the_configuration() -> None:
+    for store, problem in (({}, "store.path: required"), ({"backend": "firestore"}, "firestore.project: required")):
+        with pytest.raises(ConfigError, match=problem):
+            configuration.load(DOCUMENT | {"store": store}, {})

@@ -1,0 +1,278 @@
+"""Many people at once, over real instances of `build`: `python -m benchmarks.crowds [workshop] [watchers] …`.
+
+* workshop: 500 people click one link whose image is missing; the Hub takes 64 starts at once.
+* watchers: 1,000 people watch one build that writes ten lines a second.
+* neighbours: a short build alone, and while 64 people watch another one.
+* repeat: launches of a known link, one after another: what each costs, and what services are asked.
+
+The services are the stubs of `benchmarks.crowd_services`, the store is SQLite, an instance is functions-framework with
+250 threads. Requests go to the instances in turn. Everything is on loopback, and ends by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from benchmarks.machine import describe, family, pss_mib
+
+ROOT = Path(__file__).parents[1]
+THREADS = 250
+PATIENCE_S = 240.0
+
+
+@dataclass
+class Story:
+    """What one person was told: when it ended, in seconds from the click, how late lines came, and how it ended."""
+
+    seconds: float = 0.0
+    phase: str = ""
+    lines: int = 0
+    late: list[float] = field(default_factory=list)
+    message: str = ""
+
+
+@dataclass
+class Hub:
+    """Instances over the stubs."""
+
+    services: str
+    instances: list[str]
+    processes: list[subprocess.Popen[bytes]]
+
+    def cpu_s(self) -> float:
+        """Processor seconds that all instances have used."""
+        return sum(_cpu_s(pid) for process in self.processes for pid in family(process.pid))
+
+    def memory_mib(self) -> float:
+        return sum(pss_mib(pid) for process in self.processes for pid in family(process.pid))
+
+
+def main() -> None:
+    scenarios = {"workshop": workshop, "watchers": watchers, "neighbours": neighbours, "repeat": repeat}
+    print(describe())
+    for name in sys.argv[1:] or scenarios:
+        print(f"\n{name}")
+        asyncio.run(scenarios[name]())
+
+
+async def workshop(people: int = 500) -> None:
+    """One uncached link, everybody at once."""
+    with running(instances=3) as hub:
+        async with client() as http:
+            await plan(hub, http, lines=200, seconds=10)
+            stories = await asyncio.gather(*(launch(hub, http, n, "workshop") for n in range(people)))
+            tell(stories)
+            await tell_counts(hub, http)
+
+
+async def watchers(people: int = 1000) -> None:
+    """One build that talks for half a minute."""
+    with running(instances=5) as hub:
+        async with client() as http:
+            await plan(hub, http, lines=300, seconds=30)
+            before, begun = hub.cpu_s(), time.monotonic()
+            watching = [asyncio.create_task(launch(hub, http, n, "watched", until="built")) for n in range(people)]
+            await asyncio.sleep(20)
+            memory = hub.memory_mib()
+            stories = await asyncio.gather(*watching)
+            tell(stories)
+            late = [seconds for story in stories for seconds in story.late]
+            cuts = quantiles(late, n=100)
+            print(f"  a line reaches a watcher after {median(late):.2f} s (99 % within {cuts[98]:.2f} s)")
+            print(f"  lines told {min(s.lines for s in stories)} to {max(s.lines for s in stories)} of 300")
+            busy = (hub.cpu_s() - before) / (time.monotonic() - begun)
+            print(f"  5 instances: {busy:.2f} cores, {memory:.0f} MiB while watching")
+            await tell_counts(hub, http)
+
+
+async def neighbours() -> None:
+    """A short build alone, then beside one that 64 people watch."""
+    with running(instances=2) as hub:
+        async with client() as http:
+            await plan(hub, http, lines=20, seconds=2)
+            alone = [await launch(hub, http, n, f"short-{n}", until="built") for n in range(5)]
+            await plan(hub, http, lines=600, seconds=40)
+            crowd = [asyncio.create_task(launch(hub, http, n, "long", until="built")) for n in range(64)]
+            await asyncio.sleep(3)
+            await plan(hub, http, lines=20, seconds=2)
+            beside = [await launch(hub, http, n, f"other-{n}", until="built") for n in range(5)]
+            for task in crowd:
+                task.cancel()
+            for name, stories in (("alone", alone), ("beside 64 watchers", beside)):
+                print(f"  a build of 2 s, {name}: {median(s.seconds for s in stories):.2f} s to its end")
+
+
+async def repeat(times: int = 100) -> None:
+    """A link whose image is there and whose commit was asked for just now."""
+    with running(instances=1) as hub:
+        async with client() as http:
+            await plan(hub, http, lines=1, seconds=0.1)
+            await launch(hub, http, 0, "known")
+            await fetch(http, f"{hub.services}/stub/counts")
+            before = hub.cpu_s()
+            stories = [await launch(hub, http, n, "known", until="launching") for n in range(times)]
+            cpu_ms = (hub.cpu_s() - before) / times * 1000
+            first = median(story.seconds for story in stories)
+            print(f"  click to the Hub's start {first * 1000:.0f} ms; {cpu_ms:.1f} ms of processor a launch")
+            await tell_counts(hub, http, times)
+
+
+async def launch(hub: Hub, http: aiohttp.ClientSession, number: int, repo: str, *, until: str = "ready") -> Story:
+    """Follow one launch to the phase *until*, or to its end."""
+    url = hub.instances[number % len(hub.instances)]
+    spec = f"{quote(f'{hub.services}/owner/{repo}', safe='')}/HEAD"
+    story, begun = Story(), time.monotonic()
+    async with http.get(f"{url}/build/git/{spec}", headers={"Accept": "text/event-stream"}) as answer:
+        async for event in _events(answer):
+            story.phase, story.message = event["phase"], event["message"]
+            if story.message.startswith("line "):
+                story.lines += 1
+                story.late.append(time.time() - float(story.message.split()[3]))
+            if story.phase in (until, "ready", "failed"):
+                break
+    story.seconds = time.monotonic() - begun
+    return story
+
+
+def tell(stories: list[Story]) -> None:
+    """How they ended, and after how long."""
+    ends = {phase: sum(story.phase == phase for story in stories) for phase in {story.phase for story in stories}}
+    seconds = sorted(story.seconds for story in stories)
+    print(f"  {ends}; first {seconds[0]:.1f} s, half {median(seconds):.1f} s, last {seconds[-1]:.1f} s")
+    print(*(f"  {story.message}" for story in stories if story.phase == "failed"), sep="", end="")
+
+
+async def tell_counts(hub: Hub, http: aiohttp.ClientSession, launches: int = 0) -> None:
+    """What the services were asked; a launch, where *launches* is given."""
+    found = await fetch(http, f"{hub.services}/stub/counts")
+    counts = sorted(found["counts"].items())
+    told = (f"{name} {count / launches:.2f}" if launches else f"{name} {count}" for name, count in counts)
+    print(f"  {'a launch asks' if launches else 'asked'}: {', '.join(told)}")
+    print(f"  servers started {len(found['started'])}, at once at most {found['most_starting']}")
+
+
+async def plan(hub: Hub, http: aiohttp.ClientSession, **build: float) -> None:
+    query = "&".join(f"{name}={value}" for name, value in build.items())
+    await fetch(http, f"{hub.services}/stub/build?{query}")
+
+
+async def fetch(http: aiohttp.ClientSession, url: str) -> Any:
+    async with http.get(url) as answer:
+        return await answer.json()
+
+
+def client() -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+
+
+@contextlib.contextmanager
+def running(*, instances: int) -> Iterator[Hub]:
+    """The stubs and some instances, ended at the end."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        services = _free_port()
+        stack.enter_context(_process(["-m", "benchmarks.crowd_services", "--port", str(services)], {}))
+        environment = _settings(f"http://127.0.0.1:{services}", Path(folder))
+        found = Hub(f"http://127.0.0.1:{services}", [], [])
+        for _ in range(instances):
+            port = _free_port()
+            command = ["-m", "functions_framework", "--target", "build"]
+            found.processes.append(stack.enter_context(_process(command, {**environment, "PORT": str(port)})))
+            found.instances.append(f"http://127.0.0.1:{port}")
+        for port_url in (f"{found.services}/stub/counts", *(f"{url}/versions" for url in found.instances)):
+            _wait(port_url)
+        yield found
+
+
+def _settings(services: str, folder: Path) -> dict[str, str]:
+    kubeconfig = folder / "kubeconfig"
+    cluster = {"clusters": [{"name": "stub", "cluster": {"server": services}}]}
+    contexts = [{"name": "stub", "context": {"cluster": "stub", "user": "stub"}}]
+    users = [{"name": "stub", "user": {"token": "stub"}}]
+    kubeconfig.write_text(json.dumps({**cluster, "contexts": contexts, "users": users, "current-context": "stub"}))
+    return {
+        "KUBECONFIG": str(kubeconfig),
+        "HOST": "127.0.0.1",
+        "WORKERS": "1",
+        "THREADS": str(THREADS),
+        "BINDERLESS_HUB__URL": f"{services}/",
+        "BINDERLESS_HUB__API_URL": f"{services}/hub/api",
+        "BINDERLESS_HUB__TOKEN": "token",
+        "BINDERLESS_REGISTRY__URL": services,
+        "BINDERLESS_REGISTRY__IMAGE_PREFIX": f"{services.partition('//')[2]}/r2d-",
+        "BINDERLESS_PROVIDERS__ALLOW_HTTP": "true",
+        "BINDERLESS_PROVIDERS__ALLOW_PRIVATE_ADDRESSES": "true",
+        "BINDERLESS_LAUNCHES__SECRET": "0" * 32,
+        "BINDERLESS_STORE__PATH": str(folder / "store.sqlite"),
+    }
+
+
+@contextlib.contextmanager
+def _process(arguments: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        process.kill()
+        process.wait()
+
+
+def _wait(url: str) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError), contextlib.closing(socket.create_connection(_host(url), timeout=1)):
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(url)
+        time.sleep(0.05)
+
+
+def _host(url: str) -> tuple[str, int]:
+    host, _, port = url.partition("//")[2].partition("/")[0].partition(":")
+    return host, int(port)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+    async for line in answer.content:
+        if line.startswith(b"data: "):
+            yield json.loads(line[6:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Which images the cull deletes, and which it leaves."""
+
+from __future__ import annotations
+
+import pytest
+
+from functions.core.errors import UpstreamError
+from functions.launching.building import ensure_build, refresh_build
+from tests.fakes.world import Fakes
+from tests.functions.following import follow, launch
+from tests.functions.test_cull import run
+
+SPEC = "owner/plots/main"
+DAY_S = 86400
+KEEP_S = 30 * DAY_S
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    fakes = Fakes(settings={"cull": {"image_keep_s": KEEP_S}})
+    repo = fakes.know(SPEC)
+    world = fakes.world()
+    ensure_build(repo, fakes.image(repo), world, host="https://b/")
+    fakes.finish_build(repo)
+    build = world.builds.get(fakes.image(repo))
+    assert build is not None
+    refresh_build(build, world)
+    return fakes
+
+
+def test_an_image_that_nobody_has_launched_for_long_goes_with_its_record(fakes: Fakes) -> None:
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    assert run(fakes)["removed"]["image"] == {"was not launched for long": 1}
+    assert fakes.registry.deleted == [fakes.backend.submitted[0].image]
+    assert fakes.world().builds.where("open", "no") == []
+
+
+def test_an_image_that_was_launched_lately_stays(fakes: Fakes) -> None:
+    fakes.clock.sleep(KEEP_S - DAY_S)
+    launch(fakes.world())
+    fakes.clock.sleep(3 * DAY_S)
+    assert "image" not in run(fakes)["removed"]
+    fakes.clock.sleep(KEEP_S)
+    assert run(fakes)["removed"]["image"]
+
+
+def test_many_launches_of_a_day_are_one_write_of_the_build(fakes: Fakes) -> None:
+    fakes.clock.sleep(2 * DAY_S)
+    launch(fakes.world())
+    [before] = fakes.world().builds.where("open", "no")
+    for _ in range(3):
+        fakes.clock.sleep(3600)
+        launch(fakes.world())
+    assert fakes.world().builds.where("open", "no") == [before]
+
+
+def test_whoever_launches_it_afterwards_has_it_built_again(fakes: Fakes) -> None:
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    run(fakes)
+    assert next(follow(fakes.world()))["phase"] == "waiting"
+    [build] = fakes.world().builds.where("open", "yes")
+    assert build.request == fakes.backend.submitted[0]
+
+
+def test_a_registry_that_permits_no_deletion_is_asked_once_a_round(fakes: Fakes) -> None:
+    fakes.registry.permits_deletion = False
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    assert run(fakes)["kept"]["image"] == {"the registry does not permit its deletion": 1}
+    assert len(fakes.world().builds.where("open", "no")) == 1
+
+
+def test_a_registry_that_is_out_loses_nothing(fakes: Fakes) -> None:
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    fakes.registry.error = UpstreamError("The registry", "answered 503.")
+    assert run(fakes)["trouble"] == ["The registry answered 503."]
+    fakes.registry.error = None
+    assert run(fakes)["removed"]["image"]
+
+
+def test_a_dry_run_tells_what_would_go(fakes: Fakes) -> None:
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    assert run(fakes, "?dry_run=true")["removed"]["image"] == {"was not launched for long": 1}
+    assert fakes.registry.deleted == []
+
+
+def test_a_longer_time_that_is_set_later_counts(fakes: Fakes) -> None:
+    fakes.settings["cull"] = {"image_keep_s": 2 * KEEP_S}
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    assert run(fakes)["kept"]["image"] == {"was launched lately": 1}
+    assert run(fakes)["kept"].get("image") is None
+
+
+def test_without_the_setting_every_image_stays(fakes: Fakes) -> None:
+    fakes.settings["cull"] = {}
+    fakes.clock.sleep(10 * KEEP_S)
+    run(fakes)
+    assert fakes.registry.deleted == []
