@@ -31,7 +31,7 @@ from functions.adapters.providers.hydroshare import HydroShare
 from functions.adapters.providers.zenodo import Zenodo
 from functions.adapters.pubsub import PubSubPublisher
 from functions.adapters.registry import OCIRegistry, api_url
-from functions.adapters.registry_login import METADATA_URL, Account, GoogleAccount, PasswordAccount, is_googles
+from functions.adapters.registry_login import Account, GoogleAccount, PasswordAccount, is_googles
 from functions.adapters.stores.firestore import FirestoreStore
 from functions.adapters.stores.sqlite import SQLiteStore
 from functions.adapters.user_pods import UserPods
@@ -186,7 +186,7 @@ def registry_account(registry: RegistrySettings) -> Account:
     """Who we are to the registry."""
     auto = registry.credentials == "auto" and not registry.username and is_googles(registry.url)
     if auto or registry.credentials == "google":
-        return GoogleAccount(HttpClient("The metadata server", METADATA_URL), clock=time.monotonic)
+        return GoogleAccount(HttpClient("The metadata server", registry.metadata_url), clock=time.monotonic)
     return PasswordAccount(registry.username, registry.password.reveal())
 
 

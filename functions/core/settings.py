@@ -51,6 +51,7 @@ class RegistrySettings:
         "auto",
         choices=("auto", "basic", "google"),
     )
+    metadata_url: str = setting("Address of the metadata server that google asks.", "http://metadata.google.internal")
     username: str = setting("User name for looking images up; empty: anonymous.", "")
     password: Secret = setting("Password or token for looking images up.", Secret())
     missing_on_401: bool = setting(
