@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functions.core import launch as launches
 from functions.core.build import Build
+from functions.core.cloud_build import longest_build_s
 from functions.core.launch import Launch
 from functions.core.mending import (
     Abandon,
@@ -67,7 +68,7 @@ def _mend_build(build: Build, round_: Round) -> None:
 
 
 def _repair_of_build(build: Build, world: World) -> BuildRepair:
-    now, timeout_s = world.clock.now(), world.config.builds.timeout_s
+    now, timeout_s = world.clock.now(), longest_build_s(world.config.builds, world.config.cloud_build)
     repair = mend_build(build, NotAsked(), now=now, timeout_s=timeout_s)
     if isinstance(repair, Ask):
         repair = mend_build(build, world.backend.status(build.backend_id), now=now, timeout_s=timeout_s)
