@@ -26,6 +26,9 @@ class Secret:
         return "Secret(***)" if self._value else "Secret()"
 
 
+METADATA_URL = "http://metadata.google.internal"
+
+
 def setting(help_text: str, default: Any = MISSING, *, choices: tuple[str, ...] = ()) -> Any:
     """A dataclass field that knows its meaning; one without a default is required."""
     metadata = {"help": help_text, "choices": choices}
@@ -51,7 +54,7 @@ class RegistrySettings:
         "auto",
         choices=("auto", "basic", "google"),
     )
-    metadata_url: str = setting("Address of the metadata server that google asks.", "http://metadata.google.internal")
+    metadata_url: str = setting("Address of the metadata server that google asks.", METADATA_URL)
     username: str = setting("User name for looking images up; empty: anonymous.", "")
     password: Secret = setting("Password or token for looking images up.", Secret())
     missing_on_401: bool = setting(
@@ -73,6 +76,10 @@ class BuildSettings:
     )
     timeout_s: int = setting("Longest build, in seconds.", 3600)
     retry_pause_s: int = setting("How long a failed build of a commit is remembered before it may be tried again.", 60)
+    cancel_deserted_s: int = setting(
+        "After how long without a watcher launches end and the build that they wait for is cancelled; 0: never.",
+        0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
