@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import urllib3
@@ -37,7 +36,7 @@ SETTINGS = {
     "BINDERLESS_LAUNCHES__SECRET": "0" * 32,
 }
 IMAGE = f"europe-docker.pkg.dev/p/binder/repo2docker@sha256:{'0' * 64}"
-WIRINGS: Mapping[str, Mapping[str, str]] = {
+WIRINGS: dict[str, dict[str, str]] = {
     "one machine": {},
     "Google Cloud": {
         "BINDERLESS_REGISTRY__URL": "https://europe-docker.pkg.dev",
@@ -85,7 +84,7 @@ def _python(*arguments: str) -> str:
     return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def _start(entry_point: str, path: str, settings: Mapping[str, str]) -> float:
+def _start(entry_point: str, path: str, settings: dict[str, str]) -> float:
     with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

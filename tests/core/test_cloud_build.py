@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from functions.core.cloud_build import cloud_build_problems, longest_build_s, service_account_name
@@ -19,8 +21,8 @@ POOL = "projects/p1/locations/europe-west1/workerPools/builds"
 OWN = {"endpoint": "http://127.0.0.1:1", "storage_endpoint": "http://127.0.0.1:1"}
 
 
-def problems(builds: BuildSettings = BUILDS, **changes: object) -> list[str]:
-    return list(cloud_build_problems(builds, CloudBuildSettings(**{**GOOD, **changes})))  # type: ignore[arg-type]
+def problems(builds: BuildSettings = BUILDS, **changes: Any) -> list[str]:
+    return list(cloud_build_problems(builds, CloudBuildSettings(**{**GOOD, **changes})))
 
 
 def test_a_complete_configuration_has_no_problems() -> None:
@@ -54,7 +56,7 @@ def test_every_missing_setting_is_named() -> None:
     ],
     ids=str,
 )
-def test_a_setting_that_cannot_work_is_named(changes: dict[str, object], named: str) -> None:
+def test_a_setting_that_cannot_work_is_named(changes: dict[str, Any], named: str) -> None:
     assert [problem.partition(":")[0] for problem in problems(**changes)] == [named]
 
 
