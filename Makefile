@@ -6,8 +6,8 @@ TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/co
         tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/run \
         tests/emulator/stack tests/browser tests/emulator/engine tests/e2e
 
-up:  ## install what is missing and run the stack until Ctrl-C
-	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up
+up:  ## install what is missing and run the stack until Ctrl-C; BACKEND=cloud_build builds by Cloud Build
+	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up $(if $(BACKEND),--backend $(BACKEND))
 
 demo:  ## launch the examples on the running stack
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator demo
@@ -22,8 +22,13 @@ check:  ## format, lint, types, layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
-test:  ## everything
-	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest $(TESTS)
+test:  ## everything; whole launches on both build backends
+	@$(PYTHON) emulator/bootstrap.py --tests
+	.venv/bin/python -m pytest $(TESTS)
+	.venv/bin/python -m pytest --backend=cloud_build tests/e2e/test_launch.py tests/e2e/test_survival.py
+
+test-cloud-build:  ## all that needs the whole stack, with Cloud Build
+	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest --backend=cloud_build tests/e2e
 
 lock:  ## pin the newest versions that the requirements.in files allow
 	@$(PYTHON) emulator/bootstrap.py --tests
@@ -35,4 +40,4 @@ lock:  ## pin the newest versions that the requirements.in files allow
 	  (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; \
 	done
 
-.PHONY: up demo down status check test lock
+.PHONY: up demo down status check test test-cloud-build lock

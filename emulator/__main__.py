@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from emulator.stack import commands
-from emulator.stack.state import StateFolder
+from emulator.stack.state import BACKENDS, StateFolder
 
 
 def main(arguments: list[str]) -> int:
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> int:
     state = StateFolder(Path(os.environ.get("BINDERLESS_STATE") or ".binderless"))
     match options.command:
         case "up":
-            return _up(state, detach=options.detach)
+            return _up(state, detach=options.detach, backend=options.backend)
         case "down":
             return commands.down(state)
         case "status":
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     wanted = parser.add_subparsers(dest="command", required=True)
     up = wanted.add_parser("up", help="run the stack until Ctrl-C")
     up.add_argument("--detach", action="store_true", help="return when it is ready, and leave it running")
+    up.add_argument("--backend", choices=BACKENDS, default="", help="what builds images; as last time if not given")
     wanted.add_parser("down", help="stop the stack")
     status = wanted.add_parser("status", help="tell how every part is; exit code 0: healthy, 1: not, 3: nothing runs")
     status.add_argument("--json", action="store_true")
@@ -49,13 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _up(state: StateFolder, *, detach: bool) -> int:
+def _up(state: StateFolder, *, detach: bool, backend: str) -> int:
     if detach:
-        return commands.up_detached(state, [sys.executable, "-m", "emulator", "up"])
+        wish = ["--backend", backend] if backend else []
+        return commands.up_detached(state, [sys.executable, "-m", "emulator", "up", *wish])
     # Only now: the other commands do not need it, and it takes time to import.
     from emulator.stack.plan import make_plan
 
-    return commands.up(state, lambda: make_plan(state, os.environ))
+    return commands.up(state, lambda: make_plan(state, os.environ, backend=state.backend(backend)))
 
 
 def _status(state: StateFolder, *, as_json: bool) -> int:

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from functions.adapters.addresses import PublicPool
+from functions.adapters.builds.cloud_build import CloudBuilds
+from functions.adapters.builds.cloud_build_api import CloudBuildApi
+from functions.adapters.builds.cloud_build_request import BuildOrder
 from functions.adapters.builds.job import JobSettings
 from functions.adapters.builds.jobs_api import JobsApi
 from functions.adapters.builds.kubernetes import KubernetesBuilds
@@ -28,12 +31,13 @@ from functions.adapters.providers.hydroshare import HydroShare
 from functions.adapters.providers.zenodo import Zenodo
 from functions.adapters.pubsub import PubSubPublisher
 from functions.adapters.registry import OCIRegistry, api_url
-from functions.adapters.registry_login import METADATA_URL, Account, GoogleAccount, PasswordAccount, is_googles
+from functions.adapters.registry_login import Account, GoogleAccount, PasswordAccount, is_googles
 from functions.adapters.stores.firestore import FirestoreStore
 from functions.adapters.stores.sqlite import SQLiteStore
 from functions.adapters.user_pods import UserPods
 from functions.core import config as configuration
-from functions.core.ports import RepoProvider, Store
+from functions.core.cloud_build import service_account_name
+from functions.core.ports import BuildBackend, RepoProvider, Store
 from functions.core.settings import Config, RegistrySettings
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
@@ -72,7 +76,7 @@ def make_world(config: Config) -> World:
         config=config,
         providers=_providers(config),
         registry=_registry(config),
-        backend=KubernetesBuilds(jobs(config), _job_settings(config)),
+        backend=_backend(config),
         hub=_hub(config),
         store=store,
         builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
@@ -96,6 +100,34 @@ def _store(config: Config) -> Store:
         return SQLiteStore(Path(config.store.path))
     firestore = config.firestore
     return FirestoreStore(project=firestore.project, database=firestore.database, endpoint=firestore.endpoint)
+
+
+def _backend(config: Config) -> BuildBackend:
+    if config.builds.backend == "kubernetes":
+        return KubernetesBuilds(jobs(config), _job_settings(config))
+    cloud = config.cloud_build
+    api = CloudBuildApi(
+        project=cloud.project,
+        region=cloud.region,
+        endpoint=cloud.endpoint,
+        storage_endpoint=cloud.storage_endpoint,
+        token=cloud.token.reveal(),
+    )
+    return CloudBuilds(api, _build_order(config))
+
+
+def _build_order(config: Config) -> BuildOrder:
+    builds, cloud = config.builds, config.cloud_build
+    return BuildOrder(
+        image=builds.image,
+        service_account=service_account_name(cloud.project, cloud.service_account),
+        log_bucket=cloud.log_bucket,
+        timeout_s=builds.timeout_s,
+        queue_ttl_s=cloud.queue_ttl_s,
+        machine_type=cloud.machine_type,
+        private_pool=cloud.private_pool,
+        extra_args=builds.extra_args,
+    )
 
 
 def jobs(config: Config) -> JobsApi:
@@ -154,7 +186,7 @@ def registry_account(registry: RegistrySettings) -> Account:
     """Who we are to the registry."""
     auto = registry.credentials == "auto" and not registry.username and is_googles(registry.url)
     if auto or registry.credentials == "google":
-        return GoogleAccount(HttpClient("The metadata server", METADATA_URL), clock=time.monotonic)
+        return GoogleAccount(HttpClient("The metadata server", registry.metadata_url), clock=time.monotonic)
     return PasswordAccount(registry.username, registry.password.reveal())
 
 

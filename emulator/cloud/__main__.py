@@ -21,6 +21,7 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--http-port", type=int, required=True, help="health, certificates, admin, git")
     parser.add_argument("--credentials", type=Path, required=True, help="JSON file of tokens and users")
     parser.add_argument("--schedule", type=Path, help="YAML file of the scheduler's jobs")
+    parser.add_argument("--builds", type=Path, help="YAML file of how Cloud Build builds; without it there is none")
     parser.add_argument(
         "--allow-anonymous", action="store_true", help="Pub/Sub without a token, for PUBSUB_EMULATOR_HOST"
     )
@@ -31,6 +32,7 @@ async def _run(arguments: argparse.Namespace) -> None:
     # After the arguments: a wrong flag is answered at once.
     _spare_the_clients()
     from emulator.cloud import credentials, schedule, server
+    from emulator.cloud.builds import settings
 
     jobs = schedule.read(arguments.schedule) if arguments.schedule else []
     ports = server.Ports(pubsub=arguments.pubsub_port, registry=arguments.registry_port, http=arguments.http_port)
@@ -42,6 +44,7 @@ async def _run(arguments: argparse.Namespace) -> None:
         ports,
         credentials.read(arguments.credentials),
         jobs=jobs,
+        builds=settings.read(arguments.builds) if arguments.builds else None,
         allow_anonymous=arguments.allow_anonymous,
     ) as bound:
         logging.info("listening: pubsub %d, registry %d, http %d", bound.pubsub, bound.registry, bound.http)
@@ -75,11 +78,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _is_users_mistake(error: Exception) -> bool:
     """Whether the text of the error is all that somebody needs to put it right."""
+    from emulator.cloud.builds.settings import InvalidBuildSettings
     from emulator.cloud.credentials import InvalidCredentials
     from emulator.cloud.schedule import InvalidSchedule
     from emulator.cloud.server import PortTaken
 
-    return isinstance(error, InvalidCredentials | InvalidSchedule | PortTaken)
+    return isinstance(error, InvalidBuildSettings | InvalidCredentials | InvalidSchedule | PortTaken)
 
 
 if __name__ == "__main__":

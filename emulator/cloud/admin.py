@@ -1,4 +1,4 @@
-"""What tests and people steer at run time, over HTTP with the admin token: faults of Pub/Sub, and jobs run now."""
+"""What tests and people steer at run time, over HTTP with the admin token: faults, and jobs run now."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import asdict
 
 from aiohttp import web
 
+from emulator.cloud.builds.switches import BuildFaults
+from emulator.cloud.builds.switches import Switches as BuildSwitches
 from emulator.cloud.pubsub.faults import Faults, Switches
 from emulator.cloud.scheduler import Scheduler
 
@@ -18,15 +20,18 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Admin:
     """The /admin/ addresses."""
 
-    def __init__(self, token: str, faults: Faults, scheduler: Scheduler) -> None:
+    def __init__(self, token: str, faults: Faults, scheduler: Scheduler, builds: BuildFaults | None) -> None:
         self._expected = f"Bearer {token}".encode()
         self._faults = faults
+        self._builds = builds
         self._scheduler = scheduler
 
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/admin/pubsub/faults", self._guarded(self._get_faults)),
             web.put("/admin/pubsub/faults", self._guarded(self._put_faults)),
+            web.get("/admin/builds/faults", self._guarded(self._get_build_faults)),
+            web.put("/admin/builds/faults", self._guarded(self._put_build_faults)),
             web.post("/admin/scheduler/jobs/{name}:run", self._guarded(self._run_job)),
         ]
 
@@ -52,6 +57,20 @@ class Admin:
         except ValueError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(self._faults.state())
+
+    async def _get_build_faults(self, _request: web.Request) -> web.Response:
+        if self._builds is None:
+            return web.json_response({"error": "this cloud builds nothing"}, status=404)
+        return web.json_response(self._builds.state())
+
+    async def _put_build_faults(self, request: web.Request) -> web.Response:
+        if self._builds is None:
+            return web.json_response({"error": "this cloud builds nothing"}, status=404)
+        try:
+            self._builds.set(BuildSwitches.parse(json.loads(await request.text())))
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response(self._builds.state())
 
     async def _run_job(self, request: web.Request) -> web.Response:
         """Answers when the run has ended."""

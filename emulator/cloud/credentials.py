@@ -17,11 +17,16 @@ class InvalidCredentials(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who may do what: the admin interface, Pub/Sub's gRPC port, and the registry's users."""
+    """Who may do what: the admin interface, Pub/Sub's gRPC port, the registry's users, and machines' service accounts.
+
+    *machines* are service accounts by the secret in the path of their metadata servers; *registry* names those that may
+    use the registry among its users, with a password that nobody needs.
+    """
 
     admin_token: str = field(repr=False)
     pubsub_token: str = field(repr=False)
     registry: Mapping[str, User]
+    machines: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def read(path: Path) -> Credentials:
@@ -33,16 +38,21 @@ def read(path: Path) -> Credentials:
 
 
 def parse(document: Any) -> Credentials:
-    """Read `{"admin_token", "pubsub_token", "registry": {user: {"password", "push"}}}`."""
-    if not isinstance(document, dict) or set(document) != {"admin_token", "pubsub_token", "registry"}:
+    """Read `{"admin_token", "pubsub_token", "registry": {user: {"password", "push"}}}`, and perhaps
+    `"machines": {secret: service account}`."""
+    if not isinstance(document, dict) or set(document) - {"machines"} != {"admin_token", "pubsub_token", "registry"}:
         raise InvalidCredentials("expected admin_token, pubsub_token and registry")
     users = document["registry"]
     if not isinstance(users, dict):
         raise InvalidCredentials("registry: expected an object of users")
+    machines = document.get("machines", {})
+    if not isinstance(machines, dict) or not all(isinstance(email, str) for email in machines.values()):
+        raise InvalidCredentials("machines: expected an object of service accounts")
     return Credentials(
         admin_token=_secret("admin_token", document["admin_token"]),
         pubsub_token=_secret("pubsub_token", document["pubsub_token"]),
         registry={name: _user(name, entry) for name, entry in users.items()},
+        machines={_secret("machines", secret): email for secret, email in machines.items()},
     )
 
 

@@ -12,10 +12,14 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from emulator.cloud.access_tokens import AccessTokens
 from emulator.cloud.admin import Admin
+from emulator.cloud.builds.settings import BuildSettings
+from emulator.cloud.builds.switches import BuildFaults
 from emulator.cloud.credentials import Credentials
 from emulator.cloud.githost import GitHost
 from emulator.cloud.identity import Identity
+from emulator.cloud.metadata import MetadataServers
 from emulator.cloud.pubsub import rpc
 from emulator.cloud.pubsub.broker import Broker
 from emulator.cloud.pubsub.faults import Faults
@@ -57,9 +61,11 @@ async def serving(
     credentials: Credentials,
     *,
     jobs: Sequence[Job] = (),
+    builds: BuildSettings | None = None,
     allow_anonymous: bool = False,
 ) -> AsyncIterator[Ports]:
-    """Serve everything until the context ends; yields the ports, all of them listening."""
+    """Serve everything until the context ends; yields the ports, all of them listening. Without *builds* there is no
+    Cloud Build."""
     folder = state / "cloud"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     (state / "git").mkdir(exist_ok=True)
@@ -67,19 +73,26 @@ async def serving(
         outgoing = await stack.enter_async_context(_outgoing())
         identity = Identity(folder)
         faults = Faults()
-        pubsub_port = await _serve_pubsub(
+        pubsub_port, broker = await _serve_pubsub(
             stack, folder, ports.pubsub, identity, faults, outgoing,
             guards=[] if allow_anonymous else [rpc.Guard(credentials.pubsub_token)],
         )  # fmt: skip
+        tokens = AccessTokens(folder)
         registry_port = await _listen(
-            stack, _registry(folder / "registry", credentials), "--registry-port", ports.registry
+            stack, _registry(folder / "registry", credentials, tokens), "--registry-port", ports.registry
         )
         scheduler = Scheduler(jobs, identity.token, outgoing)
         stack.push_async_callback(scheduler.close)
-        admin = Admin(credentials.admin_token, faults, scheduler)
+        build_faults = BuildFaults() if builds else None
+        routes = [
+            *Admin(credentials.admin_token, faults, scheduler, build_faults).routes(),
+            *GitHost(state / "git").routes(),
+            *MetadataServers(credentials.machines, tokens).routes(),
+        ]
+        if builds is not None and build_faults is not None:
+            routes += await _cloud_build(stack, folder, builds, build_faults, broker, outgoing)
         # The last to listen: its health address speaks for all three.
-        http_app = _http(identity, admin, GitHost(state / "git"))
-        http_port = await _listen(stack, http_app, "--http-port", ports.http)
+        http_port = await _listen(stack, _http(identity, routes), "--http-port", ports.http)
         scheduler.start()
         yield Ports(pubsub=pubsub_port, registry=registry_port, http=http_port)
 
@@ -100,7 +113,7 @@ async def _serve_pubsub(
     outgoing: aiohttp.ClientSession,
     *,
     guards: Sequence[rpc.Guard],
-) -> int:
+) -> tuple[int, Broker]:
     store = Store(folder / "pubsub.sqlite")
     stack.callback(store.close)
     broker = Broker(store, faults, time.time)
@@ -115,17 +128,32 @@ async def _serve_pubsub(
     stack.push_async_callback(server.stop, grace=STOP_GRACE_S)
     for subscription in broker.subscriptions():
         pusher.watch(subscription.name)
-    return bound
+    return bound, broker
 
 
-def _registry(folder: Path, credentials: Credentials) -> web.Application:
-    api = RegistryApi(Storage(folder), Uploads(folder / "uploads"), Access(credentials.registry))
+async def _cloud_build(
+    stack: AsyncExitStack,
+    folder: Path,
+    settings: BuildSettings,
+    faults: BuildFaults,
+    broker: Broker,
+    outgoing: aiohttp.ClientSession,
+) -> Sequence[web.RouteDef]:
+    # Only a cloud that builds pays for it.
+    from emulator.cloud.builds.serving import building
+
+    return await stack.enter_async_context(building(folder, settings, faults, broker, outgoing))
+
+
+def _registry(folder: Path, credentials: Credentials, tokens: AccessTokens) -> web.Application:
+    access = Access(credentials.registry, tokens.account)
+    api = RegistryApi(Storage(folder), Uploads(folder / "uploads"), access)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", api.handle)
     return app
 
 
-def _http(identity: Identity, admin: Admin, git_host: GitHost) -> web.Application:
+def _http(identity: Identity, routes: Sequence[web.RouteDef]) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
@@ -134,7 +162,7 @@ def _http(identity: Identity, admin: Admin, git_host: GitHost) -> web.Applicatio
 
     app = web.Application()
     app.add_routes([web.get("/healthz", healthz), web.get("/oauth2/v1/certs", certificates)])
-    app.add_routes([*admin.routes(), *git_host.routes()])
+    app.add_routes(routes)
     return app
 
 

@@ -37,18 +37,21 @@ from emulator.images import (
     push,
     scan,
 )
+from emulator.images.kept import keep
 from emulator.images.manifest import ENVIRONMENT_ANNOTATION
 
 _CREDENTIALS = "CONTAINER_ENGINE_REGISTRY_CREDENTIALS"
 _ENVIRONMENTS = "BINDERLESS_ENVIRONMENTS"
+_IMAGE_STORE = "BINDERLESS_IMAGE_STORE"
 _UNASKED = "this machine's: the repository does not name a version"
 
 
 class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has no types
-    """Builds Python environments and pushes them; keeps no image itself, and runs none.
+    """Builds Python environments and pushes them, or keeps them to be pushed by somebody else; runs none.
 
     Environment: BINDERLESS_ENVIRONMENTS is the folder where the kubelet restores environments; UV_CACHE_DIR a cache of
-    packages shared by builds; CONTAINER_ENGINE_REGISTRY_CREDENTIALS as repo2docker documents it.
+    packages shared by builds; CONTAINER_ENGINE_REGISTRY_CREDENTIALS as repo2docker documents it; BINDERLESS_IMAGE_STORE
+    the folder for images that are not to be pushed (emulator/images/kept.py).
     """
 
     string_output = True
@@ -68,24 +71,27 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
     ) -> Iterator[str]:
         """Build and push; yields the log, line by line. Raises BuildError after having logged the reason."""
         try:
-            reference = self._checked(push, tag, buildargs or {})
+            keeps = self._checked(push, buildargs or {})
+            reference = Reference.parse(tag)
             with (
                 ended_by_sigterm(),
                 tempfile.TemporaryDirectory(prefix="binderless-", ignore_cleanup_errors=True) as job,
                 RegistryClient(reference.registry, self._login(reference)) as client,
             ):
-                yield from self._build(client, reference, fileobj, self._installer(Path(job).resolve()))
+                yield from self._build(client, reference, fileobj, self._installer(Path(job).resolve()), keeps)
         except (BuildFailed, ImageError, OSError) as error:
             self.log.error(f"{error}\n", extra={"phase": R2dState.FAILED})
             raise BuildError(str(error)) from error
 
-    def _checked(self, push: bool, tag: str, arguments: dict[str, str]) -> Reference:
-        if not push:
+    def _checked(self, push: bool, arguments: dict[str, str]) -> Path | None:
+        """Where to keep the image; None when it is to be pushed."""
+        store = os.environ.get(_IMAGE_STORE, "")
+        if not push and not store:
             raise BuildFailed("The process engine keeps images in a registry only: use --push.")
         with_appendix(Config(env={}, labels={}), self.parent.appendix)
         if arguments.get("NB_USER", USER) != USER or arguments.get("REPO_DIR", HOME) != HOME:
             raise BuildFailed(f"The process engine builds for the user {USER} in {HOME} only.")
-        return Reference.parse(tag)
+        return None if push else Path(store)
 
     def _login(self, reference: Reference) -> str:
         registry = self._credentials.get("registry", "").removeprefix("http://").rstrip("/")
@@ -115,7 +121,9 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
             limits=limits_from(os.environ, now=time.monotonic()),
         )
 
-    def _build(self, client: RegistryClient, reference: Reference, context: Any, installer: Installer) -> Iterator[str]:
+    def _build(
+        self, client: RegistryClient, reference: Reference, context: Any, installer: Installer, keeps: Path | None
+    ) -> Iterator[str]:
         repository = read(self._detect(), Path.cwd())
         python = interpreter.find(repository.python, installer)
         yield f"Python {python.version} ({'as the repository asks' if repository.python else _UNASKED})\n"
@@ -134,8 +142,13 @@ class ProcessEngine(ContainerEngine):  # type: ignore[misc]  # repo2docker has n
                 home = _as_left(installer, environment)
                 yield from _left_out(home)
             config = self._config(repository, environment, python)
+            layers = [layer, home_layer(home.entries)]
+            if keeps is not None:
+                keep(keeps, client, reference, config, layers)
+                yield f"Successfully tagged {reference}\n"
+                return
             self._say_pushing(f"Pushing {reference}")
-            digest = push(client, reference, config, [layer, home_layer(home.entries)])
+            digest = push(client, reference, config, layers)
         self._say_pushing(f"Pushed {reference.registry}/{reference.repository}@{digest}")
 
     def _config(self, repository: Repository, environment: Path, python: interpreter.Interpreter) -> Config:

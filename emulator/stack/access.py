@@ -16,7 +16,7 @@ from emulator.stack.ports import HOST
 from emulator.stack.state import StateFolder
 
 # Everybody of this stack may do everything in its cluster: Kubernetes' own group for that.
-CLUSTER_USERS = ("admin", "hub", "functions", "watch-builds", "kubelet")
+CLUSTER_USERS = ("admin", "hub", "functions", "watch-builds", "kubelet", "cloud-build")
 CLUSTER_GROUP = "system:masters"
 # The registry's users, and where they may push: a build must not replace the image that builds run in.
 REGISTRY_USERS: Mapping[str, Sequence[str]] = {
@@ -26,7 +26,10 @@ REGISTRY_USERS: Mapping[str, Sequence[str]] = {
     "kubelet": (),
 }
 # Free text to the rest of the stack, and secrets to nobody else.
-PLAIN_SECRETS = ("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches", "webhooks")
+PLAIN_SECRETS = (
+    *("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches", "webhooks"),
+    *("cloud-build", "functions-machine"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,14 @@ def _cloud_credentials(secrets: Mapping[str, str]) -> dict[str, Any]:
     users = {
         user: {"password": secrets[f"registry-{user}"], "push": list(push)} for user, push in REGISTRY_USERS.items()
     }
-    return {"admin_token": secrets["cloud-admin"], "pubsub_token": secrets["pubsub"], "registry": users}
+    # The registry knows the service account of the functions' machine by the name of their user.
+    machines = {secrets["functions-machine"]: "functions"}
+    return {
+        "admin_token": secrets["cloud-admin"],
+        "pubsub_token": secrets["pubsub"],
+        "registry": users,
+        "machines": machines,
+    }
 
 
 def _kubeconfig(user: str, token: str, state: Path, ports: Mapping[str, int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from emulator.stack import documents, steps
+from emulator.stack import cloud_build, documents, steps
 from emulator.stack.access import Access, prepare
 from emulator.stack.commands import Plan
 from emulator.stack.installation import BIN, PROXY, ROOT, builder_host_paths, network_variables, part_environment
@@ -20,31 +20,44 @@ from emulator.stack.ports import HOST, choose
 from emulator.stack.state import StateFolder
 
 NODE_NAME = "local"
+CLOUD_BUILD = "cloud_build"
 
 
-def make_plan(state: StateFolder, environ: Mapping[str, str]) -> Plan:
-    """Choose ports, make secrets, write what the parts read, and return what to run."""
+def make_plan(state: StateFolder, environ: Mapping[str, str], *, backend: str) -> Plan:
+    """Choose ports, make secrets, write what the parts read, and return what to run. *backend* builds the images."""
     ports = choose(state, environ, random.Random())
     access = prepare(state, ports)
     surroundings = part_environment(environ)
-    _write_documents(state, ports, access, environ)
-    stack = _Stack(state.path, ports, access, surroundings, documents.repository_folders(state.path, environ))
+    _write_documents(state, ports, access, environ, backend)
+    repositories = documents.repository_folders(state.path, environ)
+    stack = _Stack(state.path, ports, access, surroundings, repositories, backend)
     return Plan(url=documents.public_url(ports), members=[*stack.parts(), *stack.steps()])
 
 
 def facts(state: StateFolder) -> dict[str, str]:
     """What `status` says beside the parts."""
     ports: dict[str, int] = json.loads((state.path / "ports.json").read_text())
-    return {"hub_url": documents.hub_url(ports), "kubeconfig": str(state.path / "kubeconfig")}
+    return {
+        "hub_url": documents.hub_url(ports),
+        "kubeconfig": str(state.path / "kubeconfig"),
+        "build_backend": state.backend(),
+    }
 
 
-def _write_documents(state: StateFolder, ports: Mapping[str, int], access: Access, environ: Mapping[str, str]) -> None:
-    for name in ("functions", "hub", "git", "run", "kube", "kubelet/uv-cache"):
+def _write_documents(
+    state: StateFolder, ports: Mapping[str, int], access: Access, environ: Mapping[str, str], backend: str
+) -> None:
+    for name in ("functions", "hub", "git", "run", "kube", "kubelet/uv-cache", "builds"):
         state.folder(*name.split("/"))
     repositories = documents.repository_folders(state.path, environ)
-    config = documents.functions_config(
-        ports, state=state.path, network=network_variables(environ), repositories=repositories
-    )
+    network = network_variables(environ)
+    config = documents.functions_config(ports, state=state.path, network=network, repositories=repositories)
+    secrets = documents.functions_environment(access, user="functions")
+    if backend == CLOUD_BUILD:
+        config = cloud_build.functions_config(config, ports)
+        secrets = cloud_build.functions_environment(secrets, ports, access)
+        builds = cloud_build.emulator_settings(ports, access=access, state=state.path, network=network)
+        state.write("secrets/builds.yaml", yaml.safe_dump(builds, sort_keys=False))
     # What is published there is for everybody; containers of root's stack are another user.
     state.folder("git").chmod(0o755)
     state.write("git/.gitconfig", "[safe]\n\tdirectory = *\n").chmod(0o644)
@@ -56,7 +69,7 @@ def _write_documents(state: StateFolder, ports: Mapping[str, int], access: Acces
         state=state.path,
         python=Path(sys.executable),
         token_file=access.run_admin_token_file,
-        environment=documents.functions_environment(access, user="functions"),
+        environment=secrets,
     )
     state.write("secrets/run.yaml", yaml.safe_dump(run, sort_keys=False))
 
@@ -68,8 +81,11 @@ class _Stack:
     access: Access
     surroundings: Mapping[str, str]
     repositories: Sequence[Path]
+    backend: str
 
     def parts(self) -> Sequence[Part]:
+        # Cloud Build itself says what becomes of a build; of jobs somebody has to.
+        watch = [] if self.backend == CLOUD_BUILD else [self._watch_builds()]
         return [
             self._kube(),
             self._kubelet(),
@@ -77,7 +93,7 @@ class _Stack:
             self._proxy(),
             self._hub(),
             self._run(),
-            self._watch_builds(),
+            *watch,
         ]
 
     def _kube(self) -> Part:
@@ -95,6 +111,7 @@ class _Stack:
             *("--registry-credentials", str(self.access.registry_files["kubelet"])),
             *("--pod-network", documents.pod_network(self.ports)),
             *("--allow-host-path", str(documents.package_cache(self.state))),
+            *("--allow-host-path", str(cloud_build.builds_folder(self.state))),
             *("--needed", sys.prefix, "--needed", sys.base_prefix),
             *(word for folder in self.repositories for word in ("--visible", str(folder))),
         )
@@ -108,6 +125,7 @@ class _Stack:
             *("--state", str(self.state), "--credentials", str(self.access.cloud_credentials)),
             *("--pubsub-port", self._port("pubsub"), "--registry-port", self._port("registry")),
             *("--http-port", self._port("cloud"), "--schedule", str(self.state / "schedule.yaml")),
+            *(("--builds", str(self.state / "secrets" / "builds.yaml")) if self.backend == CLOUD_BUILD else ()),
         )
         return self._python_part("cloud", *flags, address=self._url("cloud"), health=f"{self._url('cloud')}/healthz")
 

@@ -16,6 +16,8 @@ from typing import Any
 from emulator.stack.processes import Identity
 
 LOG_LIMIT_BYTES = 5_000_000
+# The first one is chosen where nobody says more.
+BACKENDS = ("kubernetes", "cloud_build")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,13 @@ class StateFolder:
         if not file.exists():
             self.write(f"secrets/{name}", make())
         return file.read_text()
+
+    def backend(self, wished: str = "") -> str:
+        """Which backend builds the images: the wished one, which is remembered, else the remembered one."""
+        if wished:
+            self.write("backend", wished)
+        file = self.path / "backend"
+        return file.read_text() if file.exists() else BACKENDS[0]
 
     def log_file(self, part: str) -> Path:
         return self.path / "logs" / f"{part}.log"

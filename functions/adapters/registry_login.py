@@ -24,7 +24,6 @@ from functions.adapters.http import HttpClient
 from functions.core.errors import UpstreamError
 from functions.state.expiring import Expiring, Flights
 
-METADATA_URL = "http://metadata.google.internal"
 _METADATA_PATH = "computeMetadata/v1/instance/service-accounts/default/token"
 # https://distribution.github.io/distribution/spec/auth/token/#token-response-fields
 _DEFAULT_LIFE_S = 60

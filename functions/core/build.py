@@ -123,6 +123,7 @@ def reported(build: Build, report: BuildReport, *, now: float) -> Build:
         reason=report.reason,
         our_fault=report.our_fault,
         finished_at=finished_at if report.status.terminal else 0.0,
+        digest=report.digest,
     )
 
 

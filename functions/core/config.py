@@ -15,6 +15,7 @@ import yaml
 
 from functions.core import settings
 from functions.core.build_tokens import token_keys
+from functions.core.cloud_build import cloud_build_problems
 from functions.core.errors import ConfigError
 from functions.core.idleness import limit_problems
 from functions.core.settings import Config, RegistrySettings, Secret, WebhookSettings, WebSettings
@@ -212,6 +213,7 @@ def _web_problems(web: WebSettings) -> Iterator[str]:
 def _cross_checks(config: Config) -> Iterator[str]:
     yield from _registry_checks(config.registry)
     yield from _store_checks(config)
+    yield from cloud_build_problems(config.builds, config.cloud_build)
     if any(len(key) < 32 for key in token_keys(config.launches)):
         yield "launches.token_secrets: each must have at least 32 bytes, which are 64 hexadecimal digits"
     unknown = sorted(set(config.providers.enabled) - set(settings.PROVIDERS))
@@ -249,5 +251,7 @@ def _registry_checks(registry: RegistrySettings) -> Iterator[str]:
         yield "registry.username: required with a password"
     if registry.credentials == "google" and registry.username:
         yield "registry.username: must be empty when registry.credentials is google"
-    if registry.credentials == "google" and not registry.url.startswith("https://"):
+    # What another metadata server gives opens nothing of Google's.
+    googles = registry.credentials == "google" and registry.metadata_url == settings.METADATA_URL
+    if googles and not registry.url.startswith("https://"):
         yield "registry.url: must start with https:// when registry.credentials is google"

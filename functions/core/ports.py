@@ -108,14 +108,15 @@ class BuildRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildReport:
-    """What a backend says of a build. `reason` is a sentence when the build failed, `our_fault` when it is not the
-    repository that failed (evicted, out of nodes, backend error): then it may be tried again."""
+    """What a backend says of a build. `reason` is a sentence when it failed, `our_fault` when the repository did not
+    (evicted, backend error): it may be tried again. `digest` is of the pushed image, where the backend tells."""
 
     backend_id: str
     status: BuildStatus
     reason: str = ""
     our_fault: bool = False
     finished_at: datetime | None = None
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,9 @@ class Secret:
         return "Secret(***)" if self._value else "Secret()"
 
 
+METADATA_URL = "http://metadata.google.internal"
+
+
 def setting(help_text: str, default: Any = MISSING, *, choices: tuple[str, ...] = ()) -> Any:
     """A dataclass field that knows its meaning; one without a default is required."""
     metadata = {"help": help_text, "choices": choices}
@@ -51,6 +54,7 @@ class RegistrySettings:
         "auto",
         choices=("auto", "basic", "google"),
     )
+    metadata_url: str = setting("Address of the metadata server that google asks.", METADATA_URL)
     username: str = setting("User name for looking images up; empty: anonymous.", "")
     password: Secret = setting("Password or token for looking images up.", Secret())
     missing_on_401: bool = setting(
@@ -60,7 +64,7 @@ class RegistrySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSettings:
-    backend: str = setting("Where repo2docker runs.", "kubernetes", choices=("kubernetes",))
+    backend: str = setting("Where repo2docker runs.", "kubernetes", choices=("kubernetes", "cloud_build"))
     image: str = setting("Image that holds repo2docker.", "quay.io/jupyterhub/repo2docker:2026.04.0")
     namespace: str = setting("Kubernetes namespace of the build jobs.", "binderless-builds")
     pod_template: Mapping[str, Any] = setting(
@@ -72,6 +76,24 @@ class BuildSettings:
     )
     timeout_s: int = setting("Longest build, in seconds.", 3600)
     retry_pause_s: int = setting("How long a failed build of a commit is remembered before it may be tried again.", 60)
+    cancel_deserted_s: int = setting(
+        "After how long without a watcher launches end and the build that they wait for is cancelled; 0: never.",
+        0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudBuildSettings:
+    project: str = setting("Google Cloud project of the builds.", "")
+    region: str = setting("Region of the builds; that of the private pool, if there is one.", "global")
+    service_account: str = setting("Who builds: e-mail address, or projects/<project>/serviceAccounts/<address>.", "")
+    log_bucket: str = setting("Bucket of the builds' logs, without gs://.", "")
+    machine_type: str = setting("Machine of a build, such as E2_HIGHCPU_8; empty: Cloud Build's default.", "")
+    private_pool: str = setting("Private pool: projects/<p>/locations/<l>/workerPools/<name>; empty: none.", "")
+    queue_ttl_s: int = setting("How long a build may wait for a machine.", 3600)
+    endpoint: str = setting("Address of a Cloud Build that is not Google's, with scheme; empty: Google's.", "")
+    storage_endpoint: str = setting("Address of a Cloud Storage likewise, for the logs; empty: Google's.", "")
+    token: Secret = setting("Bearer token for endpoints that are not Google's.", Secret())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -233,6 +255,7 @@ class Config:
     hub: HubSettings
     registry: RegistrySettings
     builds: BuildSettings
+    cloud_build: CloudBuildSettings
     store: StoreSettings
     firestore: FirestoreSettings
     events: EventSettings

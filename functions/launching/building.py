@@ -110,7 +110,7 @@ def record_report(build: Build, report: BuildReport | None, world: World) -> Bui
     """Record what the backend says of an open build; None is that it does not know it."""
     now = world.clock.now()
     after = builds.lost(build, now=now) if report is None else builds.reported(build, report, now=now)
-    if after.succeeded:
+    if after.succeeded and not after.digest:
         after = _with_digest(after, world)
     if after == build:
         return build

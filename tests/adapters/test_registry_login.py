@@ -13,7 +13,6 @@ import pytest
 from functions.adapters.http import ONCE, HttpClient
 from functions.adapters.registry import OCIRegistry, api_url
 from functions.adapters.registry_login import (
-    METADATA_URL,
     Account,
     Challenge,
     GoogleAccount,
@@ -26,6 +25,7 @@ from functions.core.ports import ImageFound, ImageMissing
 from tests.fakes.routes import Routes
 from tests.fakes.web import Reply, Web, web_server
 
+METADATA_URL = "http://metadata.google.internal"
 DIGEST = "sha256:" + "0" * 64
 ME = PasswordAccount("me", "secret")
 BASIC = "Basic " + base64.b64encode(b"me:secret").decode()

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from emulator.stack.state import BACKENDS
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.e2e.stack import ROOT, Stack
 
@@ -20,20 +21,25 @@ UP_S = 120
 PATIENCE_MS = 90_000
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--backend", choices=BACKENDS, default=BACKENDS[0], help="what builds the images of the stack")
+
+
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """A stack of its own; KUBECONFIG and other settings of the shell do not reach it."""
     state = tmp_path_factory.mktemp("stack") / "state"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "BINDERLESS_STATE": str(state), "BINDERLESS_PORT": str(port)}
-    up = [sys.executable, "-m", "emulator", "up", "--detach"]
+    backend = pytestconfig.getoption("--backend", default=BACKENDS[0])
+    up = [sys.executable, "-m", "emulator", "up", "--detach", "--backend", backend]
     started = subprocess.run(
         up, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=UP_S
     )
     assert started.returncode == 0, started.stdout
-    yield Stack(state, f"http://127.0.0.1:{port}")
+    yield Stack(state, f"http://127.0.0.1:{port}", backend)
     down = [sys.executable, "-m", "emulator", "down"]
     subprocess.run(down, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True, timeout=60)
 

@@ -44,6 +44,12 @@ class Stack:
 
     state: Path
     url: str
+    backend: str = "kubernetes"
+
+    @property
+    def messages_of_a_build(self) -> int:
+        """How many messages a build that succeeds is worth: Cloud Build announces every state, a job its end."""
+        return 3 if self.backend == "cloud_build" else 1
 
     def status(self) -> dict[str, Any]:
         """What `python -m emulator status --json` says."""
@@ -133,12 +139,19 @@ class Stack:
         """The pods of users' servers."""
         return self.kubernetes("/api/v1/namespaces/binderless/pods")
 
-    def jobs(self) -> list[dict[str, Any]]:
-        """The build jobs."""
-        return self.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
+    def builds_of(self, repo_url: str) -> list[str]:
+        """The builds of a repository, by their state: SUCCESS, or another one."""
+        if self.backend == "cloud_build":
+            return [build["status"] for build in self._cloud_builds() if repo_url in build["steps"][0]["args"]]
+        jobs = self.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
+        ours = [job for job in jobs if job["metadata"]["annotations"].get("binderless.repo") == repo_url]
+        return ["SUCCESS" if job["status"].get("succeeded") else "WORKING" for job in ours]
 
-    def jobs_of(self, repo_url: str) -> list[dict[str, Any]]:
-        return [job for job in self.jobs() if job["metadata"]["annotations"].get("binderless.repo") == repo_url]
+    def _cloud_builds(self) -> list[dict[str, Any]]:
+        url = f"http://127.0.0.1:{self.port('cloud')}/v1/projects/local/locations/europe-west1/builds?pageSize=1000"
+        response = HTTP.request("GET", url, headers={"Authorization": f"Bearer {self.secret('cloud-build')}"})
+        builds: list[dict[str, Any]] = json.loads(response.data).get("builds", [])
+        return builds
 
     def users_of(self, repo_name: str) -> list[str]:
         """Hub users of launches of a repository."""

@@ -49,7 +49,7 @@ def test_a_reload_in_the_middle_of_a_build_goes_on_with_it(
     page.reload()
     expect(page.locator("#log")).to_contain_text("Cloning", timeout=PATIENCE_MS)
     page.wait_for_url("http://localhost:*/user/**")
-    assert len(stack.jobs_of(repo_url)) == 1
+    assert len(stack.builds_of(repo_url)) == 1
     assert len(stack.users_of("reloaded")) == 1
 
 

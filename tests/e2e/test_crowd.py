@@ -21,7 +21,7 @@ def test_a_workshop_is_one_build_and_a_server_for_everybody(stack: Stack, make_r
         stories = list(people.map(lambda _: list(stack.until_end(stack.launch(repo_url))), range(PEOPLE)))
     ends = [story[-1] for story in stories]
     assert [end.phase for end in ends] == ["ready"] * PEOPLE, [end.message for end in ends]
-    assert len(stack.jobs_of(repo_url)) == 1
+    assert len(stack.builds_of(repo_url)) == 1
     assert len(stack.users_of("workshop")) == PEOPLE
     assert len({end.data["url"] for end in ends}) == PEOPLE
     for launch in {event.id.rpartition(".")[0] for event in ends}:

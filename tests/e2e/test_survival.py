@@ -26,7 +26,7 @@ def _faultless_before_and_after(stack: Stack) -> Iterator[None]:
 
 def assert_one_of_each(stack: Stack, repo_url: str) -> None:
     name = repo_url.rpartition("/")[2].removesuffix(".git")
-    assert len(stack.jobs_of(repo_url)) == 1
+    assert len(stack.builds_of(repo_url)) == 1
     assert len(stack.users_of(name)) == 1
     assert len([pod for pod in stack.pods() if f"-{name}-" in pod["metadata"]["name"]]) == 1
 
@@ -68,7 +68,8 @@ def test_an_instance_that_is_killed_in_the_middle_is_replaced(stack: Stack, make
 @pytest.mark.parametrize("faults", [{"drop": 1}, {"duplicate": 2}, {"delay_s": 8.0}], ids=["lost", "twice", "late"])
 def test_a_completion_message_may_be(stack: Stack, make_repository: MakeRepository, faults: dict[str, float]) -> None:
     repo_url = make_repository(f"message-{'-'.join(faults)}".replace("_", "-"), **SLOW)
-    stack.cloud_admin("PUT", "/admin/pubsub/faults", faults)
+    each = {"delay_s": 1.0} | dict.fromkeys(("drop", "duplicate"), stack.messages_of_a_build)
+    stack.cloud_admin("PUT", "/admin/pubsub/faults", {name: value * each[name] for name, value in faults.items()})
     assert stack.ready(repo_url)
     stack.cloud_admin("PUT", "/admin/pubsub/faults", {})
     stack.cull()
@@ -77,7 +78,7 @@ def test_a_completion_message_may_be(stack: Stack, make_repository: MakeReposito
 
 def test_a_lost_message_without_a_watcher_is_mended_by_the_cull(stack: Stack, make_repository: MakeRepository) -> None:
     repo_url = make_repository("unwatched", **SLOW)
-    stack.cloud_admin("PUT", "/admin/pubsub/faults", {"drop": 1})
+    stack.cloud_admin("PUT", "/admin/pubsub/faults", {"drop": stack.messages_of_a_build})
     begun, story = begin(stack, repo_url)
     story.close()  # type: ignore[attr-defined]
     wait_until(lambda: _finished(stack, repo_url), patience_s=90, what="the end of the build")
@@ -132,4 +133,4 @@ def test_an_idle_server_goes_with_its_user_and_pod(stack: Stack, make_repository
 
 
 def _finished(stack: Stack, repo_url: str) -> bool:
-    return all(job["status"].get("succeeded") for job in stack.jobs_of(repo_url))
+    return set(stack.builds_of(repo_url)) == {"SUCCESS"}

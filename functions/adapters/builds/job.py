@@ -29,8 +29,8 @@ class JobSettings:
     template: Mapping[str, Any] = field(default_factory=dict)
 
 
-def repo2docker_argv(request: BuildRequest, extra_args: Sequence[str] = ()) -> list[str]:
-    """The command that builds and pushes the image of *request*.
+def repo2docker_argv(request: BuildRequest, extra_args: Sequence[str] = (), *, pushes: bool = True) -> list[str]:
+    """The command that builds the image of *request*, and pushes it unless somebody else does.
 
     The repository is a stranger's: nothing in its URL becomes an option (`--`), and repo2docker is kept from
     running a configuration file that it would find in its working directory.
@@ -41,7 +41,7 @@ def repo2docker_argv(request: BuildRequest, extra_args: Sequence[str] = ()) -> l
         "--json-logs",
         "--no-run",
         "--no-clean",
-        "--push",
+        *(["--push"] if pushes else []),
         "--user-name=jovyan",
         "--user-id=1000",
         f"--image-name={request.image}",

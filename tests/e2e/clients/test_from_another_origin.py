@@ -32,7 +32,7 @@ def test_thebe_has_a_repository_built_that_nobody_has_launched(
     repo_url = make_repository("for-thebe", **{"requirements.txt": "cowsay==6.1\n"})
     ran = book.evaluate("([hub, repo]) => run(hub, repo, 'import cowsay; 6*7')", [stack.url, repo_url])
     assert ran["outputs"][-1]["data"] == {"text/plain": "42"}
-    assert len(stack.jobs_of(repo_url)) == 1
+    assert len(stack.builds_of(repo_url)) == 1
 
 
 def test_thebe_comes_back_to_the_server_that_it_remembers(stack: Stack, plain: str, book: Page) -> None:

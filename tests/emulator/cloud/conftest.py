@@ -21,9 +21,13 @@ from google.cloud.pubsub_v1 import PublisherClient, SubscriberClient
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
+from emulator.kubelet.process import find_runtime
+from tests.emulator.kubelet.cluster import Cluster, api_server, loop_thread
+
 CREDENTIALS = {
     "admin_token": "admin-token",
     "pubsub_token": "pubsub-token",
+    "machines": {"secret-of-the-machine": "puller"},
     "registry": {
         "pusher": {"password": "push-password", "push": True},
         "puller": {"password": "pull-password"},
@@ -65,19 +69,19 @@ def command(folder: Path, *flags: str, ports: tuple[int, int, int] = (0, 0, 0)) 
 
 
 @contextmanager
-def running(folder: Path, *flags: str) -> Iterator[Cloud]:
+def running(folder: Path, *flags: str, ports: tuple[int, int, int] = (0, 0, 0)) -> Iterator[Cloud]:
     """A cloud of its own, stopped at the end."""
     log = folder / "cloud.log"
     with log.open("wb") as stderr:
-        process = subprocess.Popen(command(folder, *flags), stderr=stderr)
+        process = subprocess.Popen(command(folder, *flags, ports=ports), stderr=stderr)
 
     def listening() -> re.Match[str] | None:
         assert process.poll() is None, log.read_text()
         return _LISTENING.search(log.read_text())
 
     try:
-        ports = [f"127.0.0.1:{port}" for port in eventually(listening).groups()]
-        yield Cloud(process, folder / "state", *ports)
+        addresses = [f"127.0.0.1:{port}" for port in eventually(listening).groups()]
+        yield Cloud(process, folder / "state", *addresses)
     finally:
         process.terminate()
         process.wait(10)
@@ -190,6 +194,16 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         yield cloud
 
 
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster on which builds run."""
+    state = tmp_path_factory.mktemp("cluster")
+    with loop_thread() as loop, api_server(loop, state / "server") as url:
+        made = Cluster(loop, url, state / "kubelet", find_runtime())
+        with made.kubelet():
+            yield made
+
+
 @pytest.fixture
 def pubsub(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[PubSub]:
     """Clients, a topic and nothing else."""
@@ -197,3 +211,9 @@ def pubsub(cloud: Cloud, request: pytest.FixtureRequest) -> Iterator[PubSub]:
     with pubsub_clients(cloud.pubsub, "pubsub-token", prefix) as pubsub:
         pubsub.publisher.create_topic(name=pubsub.topic)
         yield pubsub
+
+
+@pytest.fixture(scope="session")
+def bubblewrap(cluster: Cluster) -> None:
+    if cluster.runtime is None:
+        pytest.skip("needs bubblewrap")

@@ -73,7 +73,7 @@ class Workshop:
             "--json-logs",
             "--config=/nonexistent",
             "--no-run",
-            "--push",
+            *([] if "BINDERLESS_IMAGE_STORE" in variables else ["--push"]),
             "--image",
             image,
             *more,

@@ -18,8 +18,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from emulator.images import PulledImage
+from emulator.images import ImageError, PulledImage, Reference, RegistryClient
+from emulator.images.kept import kept
 from tests.emulator.engine.conftest import Build, Workshop
+from tests.fakes.oci_registry import CREDENTIALS
 
 # The first build installs and compiles a whole JupyterLab.
 pytestmark = pytest.mark.timeout(400)
@@ -51,6 +53,21 @@ def test_the_image_says_what_it_was_built_from(empty: Build, image: PulledImage)
     assert image.labels["repo2docker.ref"] == empty.image.rpartition(":")[2]
     assert image.labels["repo2docker.repo"].endswith("/repositories/empty")
     assert (image.home / "index.ipynb").is_file() and (image.home / ".git").is_dir()
+
+
+def test_an_image_that_is_not_to_be_pushed_is_kept_to_be_pushed_later(
+    workshop: Workshop, empty: Build, tmp_path: Path
+) -> None:
+    built = workshop.build("kept", {"index.ipynb": "{}"}, BINDERLESS_IMAGE_STORE=str(tmp_path))
+    assert built.exit_code == 0, built.log
+    reference = Reference.parse(built.image)
+    manifest = kept(tmp_path, reference)
+    assert manifest is not None
+    with RegistryClient(reference.registry, CREDENTIALS) as client:
+        with pytest.raises(ImageError, match="There is no image"):
+            client.manifest(reference)
+        client.put_manifest(reference, manifest)
+    assert (workshop.pull(built.image).home / "index.ipynb").is_file()
 
 
 def test_no_log_line_holds_the_credentials(empty: Build) -> None:

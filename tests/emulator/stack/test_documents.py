@@ -12,12 +12,13 @@ import pytest
 import yaml
 
 from emulator.cloud import credentials, schedule
+from emulator.cloud.builds import settings as build_settings
 from emulator.cloud.pubsub.filters import MAX_BYTES, parse
 from emulator.cloud.registry.access import Access as RegistryAccess
 from emulator.cloud.registry.errors import RegistryError
 from emulator.images.stock import BUILDER, SHELL
 from emulator.run import config as run_configuration
-from emulator.stack import documents
+from emulator.stack import cloud_build, documents
 from emulator.stack.access import CLUSTER_USERS, Access, prepare
 from emulator.stack.installation import ROOT, network_variables, part_environment
 from emulator.stack.ports import FREE_PORTS, PORTS
@@ -140,3 +141,33 @@ def test_a_build_may_push_images_and_environments_and_not_replace_the_builder(ac
         with pytest.raises(RegistryError):
             registry.check_push("builder", repository)
         registry.check_push("stack", repository)
+
+
+def test_the_emulator_of_cloud_build_takes_its_settings(state: StateFolder, access: Access, tmp_path: Path) -> None:
+    written = cloud_build.emulator_settings(PORT_NUMBERS, access=access, state=state.path, network={"NO_PROXY": "$x"})
+    file = tmp_path / "builds.yaml"
+    file.write_text(yaml.safe_dump(written))
+    taken = build_settings.read(file)
+    assert taken.token == access.secrets["cloud-build"]
+    assert {volume["name"] for volume in taken.pod["volumes"]} == {mount["name"] for mount in taken.pod["volumeMounts"]}
+
+
+def test_the_functions_enter_the_registry_as_their_machine(access: Access) -> None:
+    secrets = cloud_build.functions_environment(
+        documents.functions_environment(access, user="functions"), PORT_NUMBERS, access
+    )
+    assert "BINDERLESS_REGISTRY__PASSWORD" not in secrets
+    machine = secrets["BINDERLESS_REGISTRY__METADATA_URL"].rpartition("/")[2]
+    user = credentials.read(access.cloud_credentials).machines[machine]
+    assert not credentials.read(access.cloud_credentials).registry[user].push
+
+
+def test_no_secret_is_in_the_configuration_for_cloud_build(state: StateFolder, access: Access) -> None:
+    base = documents.functions_config(PORT_NUMBERS, state=state.path, network={})
+    document = json.dumps(cloud_build.functions_config(base, PORT_NUMBERS))
+    assert not [name for name, secret in access.secrets.items() if secret in document]
+
+
+def test_the_backend_of_builds_is_remembered(state: StateFolder) -> None:
+    assert state.backend() == "kubernetes"
+    assert state.backend("cloud_build") == state.backend() == StateFolder(state.path).backend() == "cloud_build"
