@@ -251,5 +251,7 @@ def _registry_checks(registry: RegistrySettings) -> Iterator[str]:
         yield "registry.username: required with a password"
     if registry.credentials == "google" and registry.username:
         yield "registry.username: must be empty when registry.credentials is google"
-    if registry.credentials == "google" and not registry.url.startswith("https://"):
+    # What another metadata server gives opens nothing of Google's.
+    googles = registry.credentials == "google" and registry.metadata_url == settings.METADATA_URL
+    if googles and not registry.url.startswith("https://"):
         yield "registry.url: must start with https:// when registry.credentials is google"

@@ -26,6 +26,9 @@ class Secret:
         return "Secret(***)" if self._value else "Secret()"
 
 
+METADATA_URL = "http://metadata.google.internal"
+
+
 def setting(help_text: str, default: Any = MISSING, *, choices: tuple[str, ...] = ()) -> Any:
     """A dataclass field that knows its meaning; one without a default is required."""
     metadata = {"help": help_text, "choices": choices}
@@ -51,7 +54,7 @@ class RegistrySettings:
         "auto",
         choices=("auto", "basic", "google"),
     )
-    metadata_url: str = setting("Address of the metadata server that google asks.", "http://metadata.google.internal")
+    metadata_url: str = setting("Address of the metadata server that google asks.", METADATA_URL)
     username: str = setting("User name for looking images up; empty: anonymous.", "")
     password: Secret = setting("Password or token for looking images up.", Secret())
     missing_on_401: bool = setting(
