@@ -19,6 +19,11 @@ def service_account_name(project: str, account: str) -> str:
     return account if account.startswith("projects/") else f"projects/{project}/serviceAccounts/{account}"
 
 
+def longest_build_s(builds: BuildSettings, cloud: CloudBuildSettings) -> int:
+    """How long a build may be open: Cloud Build lets it wait for a machine before its own time begins."""
+    return builds.timeout_s + (cloud.queue_ttl_s if builds.backend == "cloud_build" else 0)
+
+
 def cloud_build_problems(builds: BuildSettings, cloud: CloudBuildSettings) -> Iterator[str]:
     """What keeps builds from running on Cloud Build, a sentence each; nothing when another backend builds."""
     if builds.backend != "cloud_build":

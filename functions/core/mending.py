@@ -5,6 +5,7 @@ What a launch needs is decided by `next_step` of `functions/core/launch.py`, as 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from functions.core.build import Build
@@ -84,6 +85,22 @@ def mend_build(build: Build, report: BuildReport | NotAsked | None, *, now: floa
     if overdue:
         return GiveUp("is stuck")
     return Leave("is going on")
+
+
+def deserted(waiting: Sequence[Launch], *, now: float, limit_s: float) -> bool:
+    """Whether all launches in *waiting* for a build have been without a watcher for *limit_s*; 0: that is no matter.
+
+    A build that no launch waits for is not deserted: whoever asked for it, or pushed, does not watch. Nor is one of a
+    launch that wants the image alone, or that is just taking a step.
+    """
+    if not limit_s or not waiting:
+        return False
+    return all(
+        now - max(launch.created_at, launch.last_seen_at) > limit_s
+        and not launch.build_only
+        and not (launch.lease_holder and launch.lease_until > now)
+        for launch in waiting
+    )
 
 
 def mend_launch(launch: Launch, step: Step, *, now: float, keep_s: float) -> LaunchRepair:

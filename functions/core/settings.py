@@ -76,6 +76,10 @@ class BuildSettings:
     )
     timeout_s: int = setting("Longest build, in seconds.", 3600)
     retry_pause_s: int = setting("How long a failed build of a commit is remembered before it may be tried again.", 60)
+    cancel_deserted_s: int = setting(
+        "After how long without a watcher launches end and the build that they wait for is cancelled; 0: never.",
+        0,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from functions.core import launch as launches
 from functions.core.build import Build
-from functions.core.launch import Launch
+from functions.core.cloud_build import longest_build_s
+from functions.core.launch import Launch, Phase
 from functions.core.mending import (
     Abandon,
     Advance,
@@ -16,6 +19,7 @@ from functions.core.mending import (
     NotAsked,
     Record,
     Submit,
+    deserted,
     mend_build,
     mend_launch,
 )
@@ -54,7 +58,7 @@ def _mend_build(build: Build, round_: Round) -> None:
     world = round_.world
     match _repair_of_build(build, world):
         case Leave(reason):
-            round_.note("kept", "build", reason)
+            _keep_build(build, reason, round_)
         case Submit():
             if round_.dry_run or building.submit_again(build, world):
                 round_.did("mended", "build", build.image, "was never submitted")
@@ -66,8 +70,32 @@ def _mend_build(build: Build, round_: Round) -> None:
                 round_.did("removed", "build", build.image, reason)
 
 
+def _keep_build(build: Build, reason: str, round_: Round) -> None:
+    world = round_.world
+    limit_s, now = world.config.builds.cancel_deserted_s, world.clock.now()
+    waiting = world.launches.where("waiting_for", build.image)
+    if not deserted(waiting, now=now, limit_s=limit_s):
+        return round_.note("kept", "build", reason)
+    if not round_.dry_run and not _cancel(build, waiting, world):
+        return round_.note("kept", "build", "is wanted again")
+    return round_.did("removed", "build", build.image, "nobody waits for it any more")
+
+
+def _cancel(build: Build, waiting: Sequence[Launch], world: World) -> bool:
+    limit_s, now = world.config.builds.cancel_deserted_s, world.clock.now()
+
+    def end(it: Launch) -> Launch | None:
+        # Its watcher may have come back since.
+        gone = it.phase is Phase.WAITING and deserted([it], now=now, limit_s=limit_s)
+        return launches.stopped(it, now=now) if gone else None
+
+    for launch in waiting:
+        world.launches.change(launch.id, end)
+    return building.cancel_build(build.image, "The build was cancelled because nobody waited for it.", world)
+
+
 def _repair_of_build(build: Build, world: World) -> BuildRepair:
-    now, timeout_s = world.clock.now(), world.config.builds.timeout_s
+    now, timeout_s = world.clock.now(), longest_build_s(world.config.builds, world.config.cloud_build)
     repair = mend_build(build, NotAsked(), now=now, timeout_s=timeout_s)
     if isinstance(repair, Ask):
         repair = mend_build(build, world.backend.status(build.backend_id), now=now, timeout_s=timeout_s)

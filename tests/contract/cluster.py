@@ -64,6 +64,11 @@ class Cluster:
         path.write_text(json.dumps(config))
         return str(path)
 
+    @property
+    def token(self) -> str:
+        """Whoever has it may do everything."""
+        return self._token
+
     def namespace(self) -> str:
         """Make a namespace for one test."""
         name = f"test-{secrets.token_hex(4)}"
@@ -79,11 +84,14 @@ class Cluster:
         return found
 
     def pod_of(self, namespace: str, job: str) -> str:
-        """The name of the job's pod, once it is scheduled."""
+        """The name of the job's pod, or of the pod of the build with that id, once it is scheduled."""
 
         def scheduled() -> list[Object]:
-            pods = self.call("GET", f"/api/v1/namespaces/{namespace}/pods?labelSelector=job-name%3D{job}")
-            return [pod for pod in pods["items"] if pod["spec"].get("nodeName")]
+            pods = self.call("GET", f"/api/v1/namespaces/{namespace}/pods")
+            return [pod for pod in pods["items"] if pod["spec"].get("nodeName") and belongs(pod["metadata"]["labels"])]
+
+        def belongs(labels: Object) -> bool:
+            return job in (labels.get("job-name"), labels.get("cloud-build.id"))
 
         until(lambda: bool(scheduled()))
         return str(scheduled()[-1]["metadata"]["name"])
@@ -113,7 +121,8 @@ class Cluster:
         self._patch_status(namespace, self.pod_of(namespace, job), status)
 
     def _set(self, namespace: str, pod: str, phase: str, state: Object) -> None:
-        container = {"name": "repo2docker", "image": "x", "imageID": "x", "restartCount": 0, "state": state}
+        name = self.call("GET", f"/api/v1/namespaces/{namespace}/pods/{pod}")["spec"]["containers"][0]["name"]
+        container = {"name": name, "image": "x", "imageID": "x", "restartCount": 0, "state": state}
         ready = phase == "Running"
         self._patch_status(namespace, pod, {"phase": phase, "containerStatuses": [{**container, "ready": ready}]})
 

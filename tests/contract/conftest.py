@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from functions.adapters.http import ONCE, HttpClient, Retry
 from functions.adapters.jupyterhub import JupyterHub
+from tests.contract.building_cloud import BuildingCloud
 from tests.contract.cloud import Cloud
 from tests.contract.cluster import Cluster
 from tests.fakes import java_emulators
@@ -57,11 +59,29 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """The emulated cloud services, started once for all tests that need one."""
-    folder = tmp_path_factory.mktemp("cloud")
-    cloud = Cloud(pubsub_port=_free_port(), registry_port=_free_port(), http_port=_free_port())
+    with _running(_a_cloud(), tmp_path_factory.mktemp("cloud")) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def building_cloud(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BuildingCloud]:
+    """The emulated cloud services with Cloud Build, whose steps are pods that do what a test says."""
+    folder = tmp_path_factory.mktemp("building-cloud")
+    made = BuildingCloud(cloud=_a_cloud(), cluster=cluster, namespace=cluster.namespace(), folder=folder / "builds")
+    made.write_settings(folder / "builds.yaml")
+    with _running(made.cloud, folder, "--builds", str(folder / "builds.yaml")):
+        yield made
+
+
+def _a_cloud() -> Cloud:
+    return Cloud(pubsub_port=_free_port(), registry_port=_free_port(), http_port=_free_port())
+
+
+@contextmanager
+def _running(cloud: Cloud, folder: Path, *flags: str) -> Iterator[Cloud]:
     cloud.write_credentials(folder / "credentials.json")
     ports = ("--pubsub-port", cloud.pubsub_port, "--registry-port", cloud.registry_port, "--http-port", cloud.http_port)
-    command = [sys.executable, "-m", "emulator.cloud", *map(str, ports), "--state", str(folder)]
+    command = [sys.executable, "-m", "emulator.cloud", *map(str, ports), "--state", str(folder / "state"), *flags]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([*command, "--credentials", str(folder / "credentials.json")], stderr=log)
         client = HttpClient("The cloud", cloud.http_url, retry=Retry(attempts=100, longest_s=0.1))

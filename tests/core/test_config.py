@@ -71,7 +71,7 @@ def test_every_problem_is_reported_at_once() -> None:
         "builds.color: no such setting",
         "BINDERLESS_HUB__TOKN: no such setting",
         "hub.token: required; set it in config.yaml or as BINDERLESS_HUB__TOKEN",
-        "builds.backend: must be one of kubernetes, not 'magic'",
+        "builds.backend: must be one of kubernetes, cloud_build, not 'magic'",
         "builds.timeout_s: must be a whole number, not 'soon'",
         "launches.secret: required; set it in config.yaml or as BINDERLESS_LAUNCHES__SECRET",
     )

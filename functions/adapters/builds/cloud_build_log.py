@@ -69,5 +69,5 @@ def _shown(line: str, part: str) -> tuple[list[str], str]:
 
 
 def _pushing(line: str) -> str:
-    # As repo2docker says it when it pushes itself.
+    # As repo2docker tells it of a push of its own.
     return json.dumps({"phase": "pushing", "message": f"{line}\n"})

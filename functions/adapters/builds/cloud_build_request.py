@@ -54,6 +54,7 @@ def build_document(request: BuildRequest, order: BuildOrder, *, last_image: str 
     cache_from = [f"--cache-from={last_image}"] if last_image else []
     argv = repo2docker_argv(request, [INLINE_CACHE, *cache_from, *order.extra_args], pushes=False)
     document["steps"][0]["args"] = [literally(word) for word in argv]
+    document |= {"timeout": f"{order.timeout_s}s", "queueTtl": f"{order.queue_ttl_s}s"}
     document["tags"] = [*document["tags"], build_tag(request.name), repository_tag(request.image)]
     if order.private_pool:
         document["options"]["pool"] = {"name": literally(order.private_pool)}
@@ -78,8 +79,6 @@ def _values(request: BuildRequest, order: BuildOrder) -> Mapping[str, str]:
         "_REF": request.ref,
         "_SERVICE_ACCOUNT": order.service_account,
         "_LOG_BUCKET": order.log_bucket,
-        "_TIMEOUT": f"{order.timeout_s}s",
-        "_QUEUE_TTL": f"{order.queue_ttl_s}s",
     }
     return {f"${{{name}}}": literally(value) for name, value in values.items()}
 
