@@ -88,6 +88,12 @@ def test_settings_of_the_registry_must_fit_together() -> None:
     )
 
 
+def test_the_token_of_another_metadata_server_may_go_to_a_registry_without_tls() -> None:
+    registry = {**DOCUMENT["registry"], "url": "http://r.example.org", "credentials": "google"}
+    assert problems({**DOCUMENT, "registry": registry}, SECRETS) != ()
+    load({**DOCUMENT, "registry": {**registry, "metadata_url": "http://127.0.0.1:1/machine"}}, SECRETS)
+
+
 def test_an_address_needs_its_scheme() -> None:
     assert problems({**DOCUMENT, "hub": {"url": "hub.example.org", "api_url": "http://x"}}, SECRETS) == (
         "hub.url: must start with https:// or http://",

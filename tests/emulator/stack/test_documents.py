@@ -171,3 +171,12 @@ def test_no_secret_is_in_the_configuration_for_cloud_build(state: StateFolder, a
 def test_the_backend_of_builds_is_remembered(state: StateFolder) -> None:
     assert state.backend() == "kubernetes"
     assert state.backend("cloud_build") == state.backend() == StateFolder(state.path).backend() == "cloud_build"
+
+
+def test_the_functions_take_their_configuration_for_cloud_build(state: StateFolder, access: Access) -> None:
+    base = documents.functions_config(PORT_NUMBERS, state=state.path, network={})
+    document = cloud_build.functions_config(base, PORT_NUMBERS)
+    secrets = documents.functions_environment(access, user="functions")
+    config, _ = configuration.load(document, cloud_build.functions_environment(secrets, PORT_NUMBERS, access))
+    assert config.builds.backend == "cloud_build"
+    assert config.cloud_build.token.reveal() == access.secrets["cloud-build"]
