@@ -89,7 +89,7 @@ def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def serving(entry_point: str, unpacked: Path, python: Path, state: Path) -> Iterator[str]:
-    """The address of *entry_point* under the functions framework, in an environment that is Google's and the secrets'."""
+    """The address of *entry_point* under the functions framework, in an environment as Google makes it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
