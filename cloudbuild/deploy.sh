@@ -2,13 +2,12 @@
 # deploy.sh plan|apply BUCKET COMMIT
 #
 # plan: plan both steps, and keep the plans in the bucket. apply: apply exactly these. BUCKET holds config.yaml,
-# terraform.tfvars and hub.tfvars below config/, the states below state/, and the plans of a commit below plans/COMMIT/.
+# terraform.tfvars and hub.tfvars below config/, the states, and the plans of a commit below plans/COMMIT/.
 set -eu
 action=$1 bucket=gs://$2 plans=gs://$2/plans/$3
 
 begin() {
-  printf 'terraform {\n  backend "gcs" {}\n}\n' > "$1/backend.tf"
-  terraform -chdir="$1" init -input=false -backend-config="bucket=${bucket#gs://}" -backend-config="prefix=state/$2"
+  terraform -chdir="$1" init -input=false -backend-config="bucket=${bucket#gs://}"
 }
 
 token() {
@@ -42,8 +41,8 @@ apply() {
 gcloud storage cp "$bucket/config/config.yaml" config.yaml
 gcloud storage cp "$bucket/config/terraform.tfvars" terraform/terraform.tfvars
 gcloud storage cp "$bucket/config/hub.tfvars" terraform/hub/terraform.tfvars
-begin terraform first
-begin terraform/hub hub
+begin terraform
+begin terraform/hub
 case $action in
   plan) plan ;;
   apply) apply ;;

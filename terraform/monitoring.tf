@@ -1,8 +1,7 @@
 # What is watched, out of the lines that the functions log. Conditions are PromQL:
 # https://cloud.google.com/monitoring/promql/promql-mapping says how metrics are named there.
 locals {
-  function_names = { for name, function in google_cloudfunctions2_function.function : name => function.name }
-  our_lines      = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name in values(local.function_names) : "\"${name}\""])})"
+  our_lines = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(${join(" OR ", [for name in values(local.function_names) : "\"${name}\""])})"
 
   # `labels` are fields of the line.
   log_metrics = {

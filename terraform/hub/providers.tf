@@ -8,9 +8,15 @@ data "google_container_cluster" "hub" {
 }
 
 locals {
+  # By name where the cluster has one for the outside, with a certificate that everybody knows; else by address.
+  dns_endpoints = [
+    for endpoint in flatten(data.google_container_cluster.hub.control_plane_endpoints_config[*].dns_endpoint_config) :
+    endpoint.endpoint if endpoint.allow_external_traffic
+  ]
+  by_name = length(local.dns_endpoints) > 0
   cluster = {
-    host           = "https://${data.google_container_cluster.hub.endpoint}"
-    ca_certificate = base64decode(data.google_container_cluster.hub.master_auth[0].cluster_ca_certificate)
+    host           = "https://${local.by_name ? local.dns_endpoints[0] : data.google_container_cluster.hub.endpoint}"
+    ca_certificate = local.by_name ? null : base64decode(data.google_container_cluster.hub.master_auth[0].cluster_ca_certificate)
   }
 
   # As kubectl signs in to GKE: a token that lasts as long as the work does, and that no state holds.

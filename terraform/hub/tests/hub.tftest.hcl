@@ -5,6 +5,9 @@ mock_provider "google" {
     defaults = {
       endpoint    = "203.0.113.9"
       master_auth = [{ cluster_ca_certificate = "Y2VydGlmaWNhdGU=" }]
+      control_plane_endpoints_config = [{
+        dns_endpoint_config = [{ endpoint = "gke-0123.europe-west4.gke.goog", allow_external_traffic = true }]
+      }]
     }
   }
 }
@@ -34,6 +37,35 @@ run "only_the_functions_reach_the_hub" {
   assert {
     condition     = local.values.hub.networkPolicy.ingress == [{ from = [{ ipBlock = { cidr = "10.8.0.0/24" } }], ports = [{ port = 8081 }] }]
     error_message = "The Hub's network policy lets others in."
+  }
+}
+
+run "the_cluster_is_reached_by_name" {
+  command = plan
+
+  assert {
+    condition     = local.cluster.host == "https://gke-0123.europe-west4.gke.goog" && local.cluster.ca_certificate == null
+    error_message = "The cluster's address answers nobody."
+  }
+}
+
+run "a_cluster_without_a_name_is_reached_by_address" {
+  command = plan
+
+  override_data {
+    target = data.google_container_cluster.hub
+    values = {
+      endpoint    = "203.0.113.9"
+      master_auth = [{ cluster_ca_certificate = "Y2VydGlmaWNhdGU=" }]
+      control_plane_endpoints_config = [{
+        dns_endpoint_config = [{ endpoint = "gke-0123.europe-west4.gke.goog", allow_external_traffic = false }]
+      }]
+    }
+  }
+
+  assert {
+    condition     = local.cluster.host == "https://203.0.113.9" && local.cluster.ca_certificate == "certificate"
+    error_message = "The cluster is not reached by its address and certificate."
   }
 }
 
