@@ -4,6 +4,6 @@ import os
 
 from binderless_spawner import configure, let_functions_in
 
-c = get_config()  # type: ignore[name-defined]  # noqa: F821  (JupyterHub puts it here)
-configure(c)
-let_functions_in(c, token=os.environ["HUB_SERVICE_TOKEN"])
+# The chart has made `c`; its `get_config` is another than JupyterHub's.
+configure(c)  # type: ignore[name-defined]  # noqa: F821
+let_functions_in(c, token=os.environ["HUB_SERVICE_TOKEN"])  # type: ignore[name-defined]  # noqa: F821
