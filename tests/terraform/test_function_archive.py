@@ -81,9 +81,9 @@ def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"Python {PYTHON}, the functions' runtime, is not installed")
     venv = tmp_path_factory.mktemp("venv") / "venv"
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--python", base, venv], check=True)
-    install = [*uv, "pip", "install", "--quiet", "--require-hashes", "--python", venv / "bin" / "python"]
-    subprocess.run([*install, "-r", unpacked / "requirements.txt"], check=True)
+    subprocess.run([*uv, "venv", "--quiet", "--python", base, str(venv)], check=True)
+    install = [*uv, "pip", "install", "--quiet", "--require-hashes", "--python", str(venv / "bin" / "python")]
+    subprocess.run([*install, "-r", str(unpacked / "requirements.txt")], check=True)
     return venv / "bin" / "python"
 
 
@@ -96,7 +96,7 @@ def serving(entry_point: str, unpacked: Path, python: Path, state: Path) -> Iter
     google = {"FUNCTION_TARGET": entry_point, "PORT": str(port), "PATH": os.defpath, "HOME": str(state), "THREADS": "8"}
     environ = {**google, **SECRETS, "BINDERLESS_STORE__PATH": str(state / "store.sqlite")}
     with (state / "log").open("wb") as log:
-        command = [python.with_name("functions-framework"), "--host", "127.0.0.1"]
+        command = [str(python.with_name("functions-framework")), "--host", "127.0.0.1"]
         process = subprocess.Popen(command, cwd=unpacked, env=environ, stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 60
