@@ -46,12 +46,7 @@ def in_archive() -> list[str]:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
         "\n"
     )
-    globs = [glob.removesuffix("**") for glob in SOURCE["files"]]
-    return [
-        name
-        for name in tracked
-        if any(name == glob or (glob.endswith("/") and name.startswith(glob)) for glob in globs)
-    ]
+    return [name for name in tracked if name.partition("/")[0] in SOURCE["files"]]
 
 
 @pytest.fixture(scope="session")
