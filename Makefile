@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 # In this order: fast ones first, the whole stack last.
-TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/contract \
+TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/terraform tests/contract \
         tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/run \
         tests/emulator/stack tests/browser tests/emulator/engine tests/e2e
 

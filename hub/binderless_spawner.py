@@ -2,8 +2,9 @@
 
 It imports nothing of this project, so that it works as well in zero-to-jupyterhub's `hub.extraConfig`:
 
-    from binderless_spawner import BinderlessSpawner, configure
+    from binderless_spawner import configure, let_functions_in
     configure(c)
+    let_functions_in(c, token=os.environ["HUB_SERVICE_TOKEN"])
 
 The options come through the Hub's API from whoever holds its token; they are checked like any other input. The server's
 token goes into its environment (`JUPYTER_TOKEN`: jupyter_server reads it, and so does notebook from 5.3 on), never onto
@@ -107,3 +108,15 @@ def configure(c: Any) -> None:
     c.Spawner.apply_user_options = lambda spawner, options: None
     c.Spawner.cmd = ["python3", "-c", LAB_OR_NOTEBOOK]
     c.KubeSpawner.events_enabled = True
+    # zero-to-jupyterhub's number too. Who comes while so many start is told to come again, and waits in the queue.
+    c.JupyterHub.concurrent_spawn_limit = 64
+
+
+def let_functions_in(c: Any, *, token: str) -> None:
+    """Make the functions, which hold *token*, the only ones to start anything on the JupyterHub that *c* configures."""
+    # Nobody logs in: servers are started by the functions, for people who are known by the launch's own token.
+    c.JupyterHub.authenticator_class = "null"
+    c.JupyterHub.services = [{"name": "binder", "api_token": token}]
+    c.JupyterHub.load_roles = [{"name": "binder", "services": ["binder"], "scopes": ["servers", "admin:users"]}]
+    # Who holds a server's token may use it from the pages of any site.
+    c.BinderlessSpawner.cors_allow_origin = "*"

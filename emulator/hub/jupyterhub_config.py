@@ -9,10 +9,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "hub"))
 
-from binderless_spawner import configure
+from binderless_spawner import configure, let_functions_in
 
 c = get_config()  # type: ignore[name-defined]  # noqa: F821  (JupyterHub puts it here)
 configure(c)
+let_functions_in(c, token=os.environ["HUB_SERVICE_TOKEN"])
 
 state = Path(os.environ["HUB_STATE"])
 
@@ -31,13 +32,6 @@ c.ConfigurableHTTPProxy.should_start = False
 c.ConfigurableHTTPProxy.api_url = os.environ["PROXY_API_URL"]
 c.ConfigurableHTTPProxy.auth_token = os.environ["CONFIGPROXY_AUTH_TOKEN"]
 
-# Nobody logs in: servers are started by the functions, for people who are known by the launch's own token.
-c.JupyterHub.authenticator_class = "null"
-c.JupyterHub.services = [{"name": "binder", "api_token": os.environ["HUB_SERVICE_TOKEN"]}]
-c.JupyterHub.load_roles = [{"name": "binder", "services": ["binder"], "scopes": ["servers", "admin:users"]}]
-
-# Who holds a server's token may use it from the pages of any site.
-c.BinderlessSpawner.cors_allow_origin = "*"
 c.KubeSpawner.namespace = os.environ["HUB_NAMESPACE"]
 c.KubeSpawner.extra_pod_config = {"restartPolicy": "Never", "enableServiceLinks": False}
 # A pod that cannot start is only noticed when this is over.
