@@ -9,6 +9,7 @@ resource "google_service_account" "builder" {
 
 # Another account builds the functions themselves.
 resource "google_service_account" "function_builder" {
+  project      = var.project
   account_id   = "binderless-function-builder"
   display_name = "Binderless builds of functions"
   depends_on   = [google_project_service.api]

@@ -23,6 +23,7 @@ data "google_container_cluster" "existing" {
 resource "google_service_account" "nodes" {
   count = local.makes_cluster ? 1 : 0
 
+  project      = var.project
   account_id   = "binderless-nodes"
   display_name = "Nodes of Binderless' cluster"
   depends_on   = [google_project_service.api]

@@ -10,6 +10,7 @@ locals {
 resource "google_service_account" "caller" {
   for_each = local.callers
 
+  project      = var.project
   account_id   = "binderless-${each.key}"
   display_name = each.value
   depends_on   = [google_project_service.api]

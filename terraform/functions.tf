@@ -74,6 +74,7 @@ locals {
 resource "google_service_account" "function" {
   for_each = local.functions
 
+  project      = var.project
   account_id   = "bl-${replace(each.key, "_", "-")}"
   display_name = "Binderless function ${each.key}"
   depends_on   = [google_project_service.api]

@@ -7,6 +7,7 @@ data source that they really read is archive_file.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ class Provider(_services.ProviderServicer):  # type: ignore[misc, name-defined]
         value = _unpacked(request.proposed_new_state)
         if value is not None and _unpacked(request.prior_state) is None:
             value = _planned(self._schemas["resource"][request.type_name], value)
+            value |= _KNOWN_BEFORE.get(request.type_name, _nothing_more)(value)
         return _messages.Planned(planned_state=_packed(value), legacy_type_system=True)
 
     def ReadDataSource(self, request: Any, _context: Any) -> Any:  # noqa: N802
@@ -140,6 +142,19 @@ def _attribute(name: str, attribute: dict[str, Any]) -> Any:
     return message
 
 
+def _nothing_more(_value: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+def _account(value: dict[str, Any]) -> dict[str, Any]:
+    email = f"{value['account_id']}@{value['project']}.iam.gserviceaccount.com"
+    return {"email": email, "member": f"serviceAccount:{email}"}
+
+
+# What the real provider knows of a resource before it is made, by type.
+_KNOWN_BEFORE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"google_service_account": _account}
+
+
 def _is_write_only(name: str) -> bool:
     # By convention: https://developer.hashicorp.com/terraform/plugin/sdkv2/resources/write-only-arguments
     return name.endswith("_wo")
@@ -154,13 +169,18 @@ def _planned(block: Block, value: dict[str, Any]) -> dict[str, Any]:
             value[name] = UNKNOWN
     for name, inner in block["blocks"].items():
         there = value.get(name)
-        if there == [] and any(attribute["computed"] for attribute in inner["block"]["attributes"].values()):
+        if there == [] and _tells(inner["block"]):
             value[name] = UNKNOWN
         elif isinstance(there, list):
             value[name] = [_planned(inner["block"], item) for item in there]
         elif isinstance(there, dict):
             value[name] = _planned(inner["block"], there)
     return value
+
+
+def _tells(block: Block) -> bool:
+    """Whether a provider has something to tell in this block, set or not."""
+    return any(it["computed"] and not it["optional"] for it in block["attributes"].values())
 
 
 def _answered(block: Block, value: dict[str, Any]) -> dict[str, Any]:
