@@ -2,7 +2,7 @@
 PYTHON ?= python3
 
 # In this order: fast ones first, the whole stack last.
-TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/contract \
+TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/terraform tests/contract \
         tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/run \
         tests/emulator/stack tests/browser tests/emulator/engine tests/e2e
 
@@ -22,12 +22,15 @@ check:  ## format, lint, types, layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+terraform-check:  ## terraform/: format, validity, its tests, plans, policy
+	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest tests/terraform
+
 test:  ## everything
 	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest $(TESTS)
 
 lock:  ## pin the newest versions that the requirements.in files allow
 	@$(PYTHON) emulator/bootstrap.py --tests
-	for name in requirements emulator/requirements tests/requirements emulator/hub/requirements; do \
+	for name in requirements emulator/requirements tests/requirements emulator/hub/requirements tests/terraform/checkov; do \
 	  .venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header \
 	    $$name.in --output-file $$name.txt || exit 1; \
 	done
@@ -35,4 +38,4 @@ lock:  ## pin the newest versions that the requirements.in files allow
 	  (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; \
 	done
 
-.PHONY: up demo down status check test lock
+.PHONY: up demo down status check terraform-check test lock

@@ -1,6 +1,8 @@
-# The source of all functions: one archive of exactly main.py, functions/, requirements.txt and the settings.
+# The source of all functions: one archive of exactly what source.yaml lists, and the settings.
 
 locals {
+  # The list of what the archive holds, and which Python it is for.
+  source      = yamldecode(file("${path.root}/source.yaml"))
   root        = abspath("${path.root}/..")
   config_path = trimprefix(abspath(var.config_file), "${local.root}/")
 
@@ -18,7 +20,7 @@ locals {
   archive_excludes = sort(concat(
     tolist(setsubtract(
       local._top,
-      ["main.py", "functions", "requirements.txt", local._config_top]
+      concat(local.source.files, [local._config_top])
     )),
     local._beside_config,
     ["**/__pycache__/**"],

@@ -88,7 +88,7 @@ resource "google_cloudfunctions2_function" "function" {
   labels   = local.labels
 
   build_config {
-    runtime           = "python313"
+    runtime           = local.source.runtime
     entry_point       = each.key
     docker_repository = google_artifact_registry_repository.functions.id
     service_account   = google_service_account.function_builder.id

@@ -33,8 +33,9 @@ class Provider(_services.ProviderServicer):  # type: ignore[misc, name-defined]
     def __init__(self, schemas: dict[str, dict[str, Block]]) -> None:
         self._schemas = schemas
 
-    def GetProviderSchema(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        own = next(iter(self._schemas["provider"].values()), {"attributes": {}, "blocks": {}})
+    def GetProviderSchema(self, _request: Any, _context: Any) -> Any:
+        nothing: Block = {"attributes": {}, "blocks": {}}
+        own = next(iter(self._schemas["provider"].values()), nothing)
         return _messages.Schemas(
             provider=_schema(own),
             resource_schemas=_schemas(self._schemas["resource"]),
@@ -43,23 +44,23 @@ class Provider(_services.ProviderServicer):  # type: ignore[misc, name-defined]
             server_capabilities=_messages.Capabilities(plan_destroy=True),
         )
 
-    def UpgradeResourceState(self, request: Any, _context: Any) -> Any:  # noqa: N802
+    def UpgradeResourceState(self, request: Any, _context: Any) -> Any:
         return _messages.Upgraded(upgraded_state=_messages.DynamicValue(json=request.raw_state.json))
 
-    def PlanResourceChange(self, request: Any, _context: Any) -> Any:  # noqa: N802
+    def PlanResourceChange(self, request: Any, _context: Any) -> Any:
         value = _unpacked(request.proposed_new_state)
         if value is not None and _unpacked(request.prior_state) is None:
             value = _planned(self._schemas["resource"][request.type_name], value)
             value |= _KNOWN_BEFORE.get(request.type_name, _nothing_more)(value)
         return _messages.Planned(planned_state=_packed(value), legacy_type_system=True)
 
-    def ReadDataSource(self, request: Any, _context: Any) -> Any:  # noqa: N802
+    def ReadDataSource(self, request: Any, _context: Any) -> Any:
         value = _answered(self._schemas["data"][request.type_name], _unpacked(request.config))
         if request.type_name == "archive_file":
             value |= write_archive(Path(value["source_dir"]), Path(value["output_path"]), value["excludes"] or [])
         return _messages.DataRead(state=_packed(value))
 
-    def OpenEphemeralResource(self, request: Any, _context: Any) -> Any:  # noqa: N802
+    def OpenEphemeralResource(self, request: Any, _context: Any) -> Any:
         value = _answered(self._schemas["ephemeral"][request.type_name], _unpacked(request.config))
         return _messages.Opened(result=_packed(value))
 

@@ -3,8 +3,8 @@
 Of each resource a wheel holds JavaScript with its attributes and their flags, and TypeScript with which of them are
 blocks. Missing there, and so unchecked: allowed values, rules between attributes, `min_items` above 1.
 
-A block is `{"attributes": {name: ...}, "blocks": {name: {"nesting", "min", "max", "block"}}}`. An attribute has `required`,
-`optional`, `computed`, and a `type` as Terraform writes types in JSON, or `nested` attributes.
+A block is `{"attributes": {name: ...}, "blocks": {name: {"nesting", "min", "max", "block"}}}`. An attribute has
+`required`, `optional`, `computed`, and a `type` as Terraform writes types in JSON, or `nested` attributes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ _ATTRIBUTE = re.compile(
     r"\s+get \w+\(\) \{\n\s+(?://[^\n]*\n\s+)?return ([^\n]*);"
 )
 _WRITTEN = re.compile(
-    r"^\s{8,12}(\w+): \{\n\s+value: .*\n\s+isBlock: (\w+),\n\s+type: \"(\w+)\",\n\s+storageClassType: \"([\w.]+)\",", re.M
+    r"^\s{8,12}(\w+): \{\n\s+value: .*\n\s+isBlock: (\w+),\n\s+type: \"(\w+)\",\n\s+storageClassType: \"([\w.]+)\",",
+    re.M,
 )
 _WRITER = re.compile(r"^function (\w+)ToHclTerraform\(struct\) \{(.*?)^\}", re.M | re.S)
 _INTERFACE = re.compile(r"^export interface (\w+) (?:extends [\w.]+ )?\{(.*?)^\}", re.M | re.S)

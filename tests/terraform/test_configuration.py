@@ -10,7 +10,9 @@ import pytest
 from tests.terraform import readme
 from tests.terraform.workbench import ROOT, Workbench
 
-FOLDERS = sorted({str(path.parent.relative_to(ROOT)) for path in (ROOT / "terraform").rglob("*.tf")} - {"terraform/tests"})
+FOLDERS = sorted(
+    {str(path.parent.relative_to(ROOT)) for path in (ROOT / "terraform").rglob("*.tf")} - {"terraform/tests"}
+)
 
 
 def test_it_is_formatted(bench: Workbench) -> None:
@@ -54,7 +56,19 @@ def test_nothing_personal_is_committed() -> None:
     # What an operator has beside the examples is ignored or theirs to keep; examples name no real project.
     pattern = r"AIza[0-9A-Za-z_-]{35}|-----BEGIN|\"private_key\"|[0-9]{6,}-[0-9a-z]{32}\.apps"
     found = subprocess.run(
-        ["git", "grep", "-nIE", pattern, "--", "terraform", "tests/terraform", ":!tests/terraform/test_configuration.py"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
+        [
+            "git",
+            "grep",
+            "-nIE",
+            pattern,
+            "--",
+            "terraform",
+            "tests/terraform",
+            ":!tests/terraform/test_configuration.py",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.stdout == ""

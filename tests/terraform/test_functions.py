@@ -105,7 +105,7 @@ def test_the_database_indexes_what_is_queried(plan_of: PlanOf) -> None:
     declared = yaml.safe_load((ROOT / "terraform" / "firestore.yaml").read_text())["collections"]
     indexed = {key for key, it in fields.items() if it["index_config"][0]["indexes"]}
     assert indexed == {f"{name}.{field}" for name, it in declared.items() for field in it["indexed"]}
-    expiring = {key for key, it in fields.items() if it["ttl_config"]}
+    expiring = {key for key, it in fields.items() if it.get("ttl_config")}
     assert expiring == {f"{name}.{it['ttl']}" for name, it in declared.items() if it["ttl"]}
 
 

@@ -37,7 +37,11 @@ EXPECTED = {
     Grant("artifact_registry_repository", "build images", "artifactregistry.reader", "bl-build", False),
     Grant("artifact_registry_repository", "cull images", "artifactregistry.reader", "bl-cull", False),
     Grant(
-        "artifact_registry_repository", "on_build_complete images", "artifactregistry.reader", "bl-on-build-complete", False
+        "artifact_registry_repository",
+        "on_build_complete images",
+        "artifactregistry.reader",
+        "bl-on-build-complete",
+        False,
     ),
     Grant("artifact_registry_repository", "webhook images", "artifactregistry.reader", "bl-webhook", False),
     # Strangers' builds write images and logs; the functions' builds read the source, and write the functions' images.

@@ -41,7 +41,11 @@ def change(bench: Workbench, tmp_path: Path) -> Iterator[Change]:
         (r"^  location = var.region\n  labels", "  labels", 'The argument "location" is required'),
         ("  service_config {", "  service {", 'Blocks of type "service" are not expected here'),
         ("timeout_seconds  .*", 'timeout_seconds = ["soon"]', 'attribute "timeout_seconds": number required'),
-        ("google_service_account.function_builder.id", "google_service_account.function_builder.uri", "no argument, nested"),
+        (
+            "google_service_account.function_builder.id",
+            "google_service_account.function_builder.uri",
+            "no argument, nested",
+        ),
     ],
     ids=["misspelt attribute", "missing attribute", "wrong block", "wrong type", "wrong reference"],
 )
@@ -57,8 +61,10 @@ def test_a_mistake_in_a_resource_is_not_valid(
 @pytest.mark.parametrize(
     ("pattern", "by"),
     [
-        (r'"roles/artifactregistry.writer"\n        member     = google_service_account.builder.member',
-         '"roles/artifactregistry.admin"\n        member     = google_service_account.builder.member'),
+        (
+            r'"roles/artifactregistry.writer"\n        member     = google_service_account.builder.member',
+            '"roles/artifactregistry.admin"\n        member     = google_service_account.builder.member',
+        ),
         (r'only   = "resource.name == .*', "only   = null"),
         (r'function = "cull", member = .* \}', 'function = "cull", member = "allUsers" }'),
         ('"cloudbuild.builds.update"', '"cloudbuild.builds.update", "cloudbuild.builds.approve"'),
@@ -74,7 +80,11 @@ def test_a_widened_role_is_seen(pattern: str, by: str, bench: Workbench, change:
 
 
 def test_a_builder_that_reads_a_secret_is_seen(bench: Workbench, change: Change) -> None:
-    change("secrets.tf", r"google_service_account.function\[each.value.function\].member", "google_service_account.builder.member")
+    change(
+        "secrets.tf",
+        r"google_service_account.function\[each.value.function\].member",
+        "google_service_account.builder.member",
+    )
     plan = Plan(bench.plan("-var-file=examples/complete.tfvars"))
     with pytest.raises(AssertionError):
         test_grants.test_a_secret_is_read_by_those_who_need_it(lambda _: plan)
