@@ -53,7 +53,6 @@ resource "google_container_cluster" "hub" {
   private_cluster_config {
     enable_private_nodes    = true
     enable_private_endpoint = false
-    master_ipv4_cidr_block  = local.makes_network ? local.ranges.control : null
   }
 
   # Who may administer it reaches it by name, with IAM, from anywhere; its address answers nobody.

@@ -63,11 +63,12 @@ locals {
       "BINDERLESS_${upper(replace(name, ".", "__"))}" => value
     },
     {
-      BINDERLESS_CONFIG = local.config_path
       # functions-framework: one thread for each stream.
       THREADS          = tostring(local.concurrency)
       LOG_EXECUTION_ID = "true"
     },
+    # As seen from the top of the archive, where functions run; config.yaml there needs no word.
+    local.config_path == "config.yaml" ? {} : { BINDERLESS_CONFIG = local.config_path },
   )
 }
 
@@ -118,7 +119,7 @@ resource "google_cloudfunctions2_function" "function" {
     dynamic "direct_vpc_network_interface" {
       for_each = local.has_cluster && each.value.hub ? [true] : []
       content {
-        network    = local.network
+        network    = local.network_name
         subnetwork = local.functions_subnetwork
         tags       = [local.functions_tag]
       }

@@ -11,7 +11,7 @@ locals {
       for name in local._all : "${name} records" => {
         role   = "roles/datastore.user"
         member = google_service_account.function[name].member
-        only   = "resource.name == \"${google_firestore_database.records.id}\""
+        only   = "resource.name == \"projects/${var.project}/databases/${google_firestore_database.records.name}\""
       }
     },
     {

@@ -16,9 +16,10 @@ locals {
   webhook_is_used = length(try(local.config.webhooks.repositories, [])) > 0
 
   _apis = toset([
-    "artifactregistry", "cloudbuild", "cloudfunctions", "cloudscheduler",
-    "compute", "container", "firestore", "iam", "logging", "monitoring",
-    "pubsub", "run", "secretmanager", "storage"
+    "artifactregistry", "cloudbuild", "cloudfunctions",
+    "cloudresourcemanager", "cloudscheduler", "compute", "container",
+    "firestore", "iam", "logging", "monitoring", "pubsub", "run",
+    "secretmanager", "storage"
   ])
   _apis_of_builds = toset(
     local.builds_project == var.project ? [] : ["cloudbuild", "iam", "pubsub", "storage"]

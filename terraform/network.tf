@@ -8,13 +8,17 @@ locals {
     functions = "10.8.16.0/24"
     pods      = "10.16.0.0/14"
     services  = "10.8.32.0/20"
-    control   = "10.8.17.0/28"
   }
 
   network = (
     !local.has_cluster ? null
     : local.makes_network ? google_compute_network.binderless[0].id
     : data.google_compute_network.existing[0].id
+  )
+  network_name = (
+    !local.has_cluster ? null
+    : local.makes_network ? google_compute_network.binderless[0].name
+    : var.network.name
   )
   cluster_subnetwork = (
     !local.has_cluster ? null
@@ -23,8 +27,8 @@ locals {
   )
   functions_subnetwork = (
     !local.has_cluster ? null
-    : local.makes_network ? google_compute_subnetwork.subnetwork["functions"].id
-    : data.google_compute_subnetwork.existing["functions"].id
+    : local.makes_network ? google_compute_subnetwork.subnetwork["functions"].name
+    : var.network.functions_subnetwork
   )
   functions_cidr = (
     !local.has_cluster ? null
