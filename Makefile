@@ -22,6 +22,9 @@ check:  ## format, lint, types, layers
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+terraform-check:  ## terraform/: format, validity, its tests, plans, policy
+	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest tests/terraform
+
 test:  ## everything; whole launches on both build backends
 	@$(PYTHON) emulator/bootstrap.py --tests
 	.venv/bin/python -m pytest $(TESTS)
@@ -32,7 +35,7 @@ test-cloud-build:  ## all that needs the whole stack, with Cloud Build
 
 lock:  ## pin the newest versions that the requirements.in files allow
 	@$(PYTHON) emulator/bootstrap.py --tests
-	for name in requirements emulator/requirements tests/requirements emulator/hub/requirements; do \
+	for name in requirements emulator/requirements tests/requirements emulator/hub/requirements tests/terraform/checkov; do \
 	  .venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header \
 	    $$name.in --output-file $$name.txt || exit 1; \
 	done
@@ -40,4 +43,4 @@ lock:  ## pin the newest versions that the requirements.in files allow
 	  (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; \
 	done
 
-.PHONY: up demo down status check test test-cloud-build lock
+.PHONY: up demo down status check terraform-check test test-cloud-build lock
