@@ -4,11 +4,11 @@ locals {
     google_artifact_registry_repository.images.repository_id
   ])
   _cleanup = var.image_keep_days == 0 ? {} : {
-    old = { action = "DELETE", older_than = "${var.image_keep_days * 86400}s", packages = null, keep_count = null }
+    old = { action = "DELETE", older_than = "${var.image_keep_days * 86400}s", packages = tolist([]), keep_count = null }
     # Deletes nothing of a repository that nobody has changed for long: what its link names is still the newest.
-    newest = { action = "KEEP", older_than = null, packages = null, keep_count = 1 }
+    newest = { action = "KEEP", older_than = null, packages = tolist([]), keep_count = 1 }
     # The image that builds, which builds.image names by its digest, whatever a stranger's build pushes beside it.
-    builder = { action = "KEEP", older_than = null, packages = ["repo2docker"], keep_count = null }
+    builder = { action = "KEEP", older_than = null, packages = tolist(["repo2docker"]), keep_count = null }
   }
 }
 
