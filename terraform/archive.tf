@@ -83,6 +83,11 @@ resource "google_storage_bucket_object" "source" {
     }
 
     precondition {
+      condition     = can(regex("@sha256:[0-9a-f]{64}$", local.config.builds.image))
+      error_message = "builds.image of the config file must name the image that builds, with its digest: it runs where the builder's account is used."
+    }
+
+    precondition {
       condition = local.has_cluster || (
         can(regex("^https://", local.config.hub.url))
         && can(regex("^https://", local.config.hub.api_url))

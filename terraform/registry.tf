@@ -4,9 +4,11 @@ locals {
     google_artifact_registry_repository.images.repository_id
   ])
   _cleanup = var.image_keep_days == 0 ? {} : {
-    old = { action = "DELETE", older_than = "${var.image_keep_days * 86400}s", keep_count = null }
+    old = { action = "DELETE", older_than = "${var.image_keep_days * 86400}s", packages = tolist([]), keep_count = null }
     # Deletes nothing of a repository that nobody has changed for long: what its link names is still the newest.
-    newest = { action = "KEEP", older_than = null, keep_count = 1 }
+    newest = { action = "KEEP", older_than = null, packages = tolist([]), keep_count = 1 }
+    # The image that builds, which builds.image names by its digest, whatever a stranger's build pushes beside it.
+    builder = { action = "KEEP", older_than = null, packages = tolist(["repo2docker"]), keep_count = null }
   }
 }
 
@@ -23,10 +25,11 @@ resource "google_artifact_registry_repository" "images" {
       action = cleanup_policies.value.action
 
       dynamic "condition" {
-        for_each = cleanup_policies.value.older_than == null ? [] : [true]
+        for_each = cleanup_policies.value.keep_count == null ? [true] : []
         content {
-          older_than = cleanup_policies.value.older_than
-          tag_state  = "ANY"
+          older_than            = cleanup_policies.value.older_than
+          package_name_prefixes = cleanup_policies.value.packages
+          tag_state             = "ANY"
         }
       }
 

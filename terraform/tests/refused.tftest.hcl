@@ -320,3 +320,13 @@ run "a_hub_that_nobody_names" {
 
   expect_failures = [google_storage_bucket_object.source]
 }
+
+run "an_image_that_builds_without_a_digest" {
+  command = plan
+
+  variables {
+    config_file = "tests/no_builder.yaml"
+  }
+
+  expect_failures = [google_storage_bucket_object.source]
+}
