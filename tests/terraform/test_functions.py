@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from functions.core.config import every_setting
 from tests.terraform.plans import Plan
 from tests.terraform.workbench import Workbench
 
