@@ -1,5 +1,5 @@
 """`python -m functions config` prints every setting with its origin, `settings` what they mean; `watch-builds`
-announces finished build jobs of Kubernetes."""
+announces finished build jobs of Kubernetes; `admin` shows and changes what the operator permits (docs/limits.md)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from pathlib import Path
 
 from functions import structured_logs
 from functions.core import config as configuration
-from functions.core.errors import ConfigError
+from functions.core.errors import BinderError
 from functions.core.settings import Config
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m functions", description=__doc__)
-    parser.add_argument("command", choices=tuple(_COMMANDS))
+    parser.add_argument("command", choices=("admin", *_COMMANDS))
+    parser.add_argument("words", nargs="*", help="of admin: show, or a command of docs/limits.md")
+    wish = parser.parse_args(arguments)
+    if wish.words and wish.command != "admin":
+        parser.error(f"{wish.command} takes no words")
     try:
-        return _COMMANDS[parser.parse_args(arguments).command]()
-    except ConfigError as error:
+        return _admin(wish.words) if wish.command == "admin" else _COMMANDS[wish.command]()
+    except BinderError as error:
         print(error, file=sys.stderr)
         return 1
 
@@ -41,6 +45,14 @@ def _show_settings() -> int:
     print("| Setting | Meaning | Default |\n|---|---|---|")
     for item in configuration.every_setting():
         print(f"| `{item.name}` | {item.field.metadata['help']} | {item.default} |")
+    return 0
+
+
+def _admin(words: list[str]) -> int:
+    from functions import admin, wiring
+
+    structured_logs.set_up()
+    admin.run(words, wiring.world().limits, say=print)
     return 0
 
 

@@ -10,6 +10,7 @@ from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge
 
 from functions import api, build, edge, pages
 from functions.core.errors import BinderError
+from functions.core.limits import check_sender
 from functions.core.settings import WebSettings
 from functions.core.specs import MAX_TARGET
 from functions.reporting.health import Health
@@ -20,6 +21,8 @@ _FOLDER = "web"
 # What reads a body takes far less; this is only how much of one is put up with.
 LARGEST_BODY_BYTES = 1024 * 1024
 # First folders of addresses that programs ask for, whatever they say they accept.
+# What who watches over hubs asks for; it is never closed to a network.
+_OPEN = frozenset({"versions", "health", "metrics"})
 _API = frozenset({"api", "versions", "health", "metrics", "_config"})
 
 
@@ -58,6 +61,9 @@ def _check() -> Response | None:
         raise RequestURITooLarge(f"This address is longer than {MAX_TARGET} characters.")
     if (request.content_length or 0) > LARGEST_BODY_BYTES:
         raise RequestEntityTooLarge(f"The body is larger than {LARGEST_BODY_BYTES} bytes.")
+    if _first_folders()[0] not in _OPEN:
+        world: World = current_app.config["WORLD"]
+        check_sender(world.limits.now(), visitor.client_ip(request, world.config))
     return cors.preflight(request) if request.method == "OPTIONS" else None
 
 

@@ -43,6 +43,7 @@ from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.limits import KnownLimits
 from functions.state.once import once
 from functions.state.retention import image_until
 from functions.world import World
@@ -72,6 +73,7 @@ def world() -> World:
 def make_world(config: Config) -> World:
     """The world that *config* describes. Nothing is connected to before it is used."""
     store = _store(config)
+    launches = records.launches(store)
     made = World(
         config=config,
         providers=_providers(config),
@@ -80,7 +82,8 @@ def make_world(config: Config) -> World:
         hub=_hub(config),
         store=store,
         builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
-        launches=records.launches(store),
+        launches=launches,
+        limits=KnownLimits(store, launches, time.monotonic),
         refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(
             look=lambda image, attempt, cursor: look_at_build(made, image, attempt, cursor), monotonic=time.monotonic

@@ -13,6 +13,7 @@ from functions.core.settings import Config
 from functions.core.user_pods import Pods
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
+from functions.state.limits import KnownLimits
 from functions.state.records import Records
 
 
@@ -44,6 +45,7 @@ class World:
     launches: Records[Launch]
     refs: Refs
     feeds: Feeds
+    limits: KnownLimits
     clock: Clock
     new_id: Callable[[], str]
     new_token: Callable[[], str]

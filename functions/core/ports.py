@@ -288,9 +288,7 @@ INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "prebuild_day": (EXPIRES_ON,),
     "delivery": (EXPIRES_ON,),
     "outcome": ("what",),
-    "resume": (),
-    "totals": (),
-    "cull": (),
+    **dict.fromkeys(("resume", "totals", "cull", "limits"), ()),
 }
 
 

@@ -6,8 +6,10 @@ import logging
 from dataclasses import dataclass, replace
 
 from functions.core import launch as launches
+from functions.core import limits
 from functions.core.errors import InvalidSpec, RefNotFound
 from functions.core.launch import Launch, Phase
+from functions.core.limits import InUse
 from functions.core.names import image_name
 from functions.core.ports import ResolvedRepo
 from functions.core.progress import EventId
@@ -71,6 +73,7 @@ def resolve(asked: Asked, world: World) -> Resolution:
     provider = world.providers.get(asked.provider)
     if provider is None:
         raise InvalidSpec(f"No provider found for prefix {asked.provider[:40]}")
+    limits.check_spec(world.limits.now(), f"{asked.provider}/{asked.spec}")
     try:
         return world.refs.resolve(provider, asked.spec)
     except RefNotFound as error:
@@ -85,8 +88,10 @@ def resolve(asked: Asked, world: World) -> Resolution:
 
 def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]:
     """A new launch, or the one that another tab of the same browser has begun in the meantime; with a word to the
-    watcher when the registry is out."""
+    watcher when the registry is out. Raises QuotaExceeded when there is no room."""
     now = world.clock.now()
+    if not asked.build_only:
+        limits.check_room(world.limits.now(), f"{asked.provider}/{asked.spec}", repo.repo_url, _in_use(world))
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
     digest, notice = find_image(image, world)
     if digest and not is_sha(repo.sha):
@@ -111,7 +116,16 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
         request_origin=asked.request_origin,
     )
     world.launches.create_if_absent(launch)
+    world.limits.began(launch)
     return _claim(launch, world), notice
+
+
+def _in_use(world: World) -> InUse:
+    """What is in use, where a quota asks for it."""
+    known = world.limits.now()
+    return (
+        InUse() if known.total_quota is None and not (known.repo_quota or known.repo_quotas) else world.limits.in_use()
+    )
 
 
 def _claim(launch: Launch, world: World) -> Launch:

@@ -90,20 +90,25 @@ class Health:
     def _pods(self) -> Check:
         users = len(self._world.launches.where("running", "yes", limit=MOST_COUNTED))
         builds = len(self._world.builds.where("open", "yes", limit=MOST_COUNTED))
-        return _pods(total_pods=users + builds, build_pods=builds, user_pods=users, ok=True, ignored=True)
+        limits = self._world.limits.now()
+        quota = 0 if limits.closed else limits.total_quota
+        ok = quota is None or users < quota
+        return _pods(total_pods=users + builds, build_pods=builds, user_pods=users, ok=ok, ignored=True, quota=quota)
 
 
 def _service(name: str, *, ok: bool) -> Check:
     return {"service": name, "ok": ok}
 
 
-def _pods(*, total_pods: int, build_pods: int, user_pods: int, ok: bool, ignored: bool) -> Check:
+def _pods(
+    *, total_pods: int, build_pods: int, user_pods: int, ok: bool, ignored: bool, quota: int | None = None
+) -> Check:
     return {
         "service": "Pod quota",
         "total_pods": total_pods,
         "build_pods": build_pods,
         "user_pods": user_pods,
-        "quota": None,
+        "quota": quota,
         "ok": ok,
         # A full hub is not a broken one; that nobody can count is.
         "_ignore_failure": ignored,

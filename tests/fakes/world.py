@@ -19,6 +19,7 @@ from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.limits import KnownLimits
 from functions.state.retention import image_until
 from functions.world import World
 from tests.fakes.builds import FakeBackend
@@ -95,6 +96,7 @@ class Fakes:
             store=store,
             builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
             launches=records.launches(store),
+            limits=KnownLimits(store, records.launches(store), self.clock.now),
             refs=Refs(
                 store,
                 self.clock.now,

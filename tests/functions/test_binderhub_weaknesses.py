@@ -1,7 +1,4 @@
-"""Where BinderHub is known to hurt, measured on its commit b9fad995: each test is one that it would fail.
-
-w05, quotas, is not here: there are none yet.
-"""
+"""Where BinderHub is known to hurt, measured on its commit b9fad995: each test is one that it would fail."""
 
 from __future__ import annotations
 

@@ -1,0 +1,120 @@
+"""What the operator permits: patterns, quotas and networks, and the commands that change them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from functions.core.errors import BadRequest, NotAllowed, QuotaExceeded
+from functions.core.limits import InUse, Limits, changed, check_room, check_sender, check_spec, read
+
+REPO = "https://github.com/owner/plots"
+
+
+def after(*commands: str) -> Limits:
+    limits = Limits()
+    for command in commands:
+        limits = changed(limits, command.split())
+    return limits
+
+
+@pytest.mark.parametrize(
+    ("commands", "spec", "permitted"),
+    [
+        ([], "gh/owner/plots/main", True),
+        (["ban gh/owner/*"], "gh/owner/plots/main", False),
+        (["ban gh/Owner/*"], "gh/OWNER/plots/main", False),
+        (["ban gh/owner/*"], "gh/owners/plots/main", True),
+        (["ban gh/owner/*"], "gl/owner/plots/main", True),
+        (["ban gh/owner/*", "unban gh/owner/*"], "gh/owner/plots/main", True),
+        (["allow gh/owner/*"], "gh/other/plots/main", False),
+        (["allow gh/owner/*"], "gh/owner/plots/main", True),
+        (["allow gh/owner/*", "ban gh/owner/plots/*"], "gh/owner/plots/main", False),
+        (["allow gh/owner/*", "disallow gh/owner/*"], "gh/other/plots/main", True),
+    ],
+)
+def test_which_specs_may_be_launched(commands: list[str], spec: str, permitted: bool) -> None:
+    limits = after(*commands)
+    if permitted:
+        check_spec(limits, spec)
+        return
+    with pytest.raises(NotAllowed, match="Sorry, .* has been temporarily disabled from launching"):
+        check_spec(limits, spec)
+
+
+@pytest.mark.parametrize(
+    ("commands", "total", "of_repo", "said"),
+    [
+        ([], 10_000, 10_000, ""),
+        (["quota 3"], 2, 0, ""),
+        (["quota 3"], 3, 0, "Too many users on this BinderHub! Try again soon."),
+        (["quota 0"], 0, 0, "Too many users on this BinderHub! Try again soon."),
+        (["quota 3", "quota off"], 10, 0, ""),
+        (["repo-quota 2"], 9, 1, ""),
+        (["repo-quota 2"], 9, 2, f"Too many users running {REPO}! Try again soon."),
+        (["repo-quota 2", "repo-quota gh/owner/* 5"], 9, 4, ""),
+        (["repo-quota 2", "repo-quota gh/owner/* off"], 900, 400, ""),
+        (["repo-quota gh/owner/* 9", "repo-quota gh/owner/plots/* 1"], 9, 1, f"Too many users running {REPO}!"),
+        (["repo-quota 2", "repo-quota gh/owner/* 5", "repo-quota gh/owner/* default"], 9, 2, "Too many users running"),
+        (["close We move house until noon."], 0, 0, "We move house until noon."),
+        (["close", "open"], 0, 0, ""),
+    ],
+)
+def test_whether_there_is_room(commands: list[str], total: int, of_repo: int, said: str) -> None:
+    limits, in_use = after(*commands), InUse(total, {REPO: of_repo})
+    if not said:
+        check_room(limits, "gh/owner/plots/main", REPO, in_use)
+        return
+    with pytest.raises(QuotaExceeded) as refused:
+        check_room(limits, "gh/owner/plots/main", REPO, in_use)
+    assert str(refused.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("address", "permitted"),
+    [
+        ("192.0.2.7", False),
+        ("::ffff:192.0.2.7", False),
+        ("192.0.3.7", True),
+        ("2001:db8::1", False),
+        ("2001:db9::1", True),
+        ("", True),
+        ("not an address", True),
+    ],
+)
+def test_who_may_ask(address: str, permitted: bool) -> None:
+    limits = after("ban-network 192.0.2.0/24 the data centre", "ban-network 2001:db8::/32")
+    if permitted:
+        check_sender(limits, address)
+        return
+    with pytest.raises(NotAllowed, match="Requests from (the data centre|2001:db8::/32) are not allowed"):
+        check_sender(limits, address)
+
+
+def test_a_network_can_be_let_in_again() -> None:
+    check_sender(after("ban-network 192.0.2.0/24 x", "unban-network 192.0.2.0/24"), "192.0.2.7")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("", "stop", "ban", "ban gh", "ban /x", "ban gh/", "unban gh/owner/*", "disallow gh/owner/*", "open now"),
+        *("quota", "quota -1", "quota 1e3", "quota ten", "quota 99999999", "repo-quota gh/x/* x", "repo-quota x 1"),
+        *("ban-network", "ban-network 192.0.2.7/24 x", "ban-network example.org x", "unban-network 192.0.2.0/24"),
+        "ban gh/" + "x" * 300,
+    ],
+)
+def test_a_command_that_makes_no_sense_changes_nothing(command: str) -> None:
+    with pytest.raises(BadRequest):
+        after(command)
+
+
+def test_a_pattern_made_to_be_slow_is_not() -> None:
+    limits = after("ban gh/" + "*a" * 100)
+    check_spec(limits, "gh/" + "a" * 2000 + "b")
+
+
+def test_limits_are_read_as_they_were_written() -> None:
+    limits = after("ban gh/a/*", "quota 5", "repo-quota gh/b/* 7", "ban-network 192.0.2.0/24 x", "close later")
+    assert read({**dataclasses.asdict(limits), "of a newer revision": 1}) == limits
