@@ -93,6 +93,7 @@ class Cluster:
         def belongs(labels: Object) -> bool:
             return job in (labels.get("job-name"), labels.get("cloud-build.id"))
 
+        self._beat()
         until(lambda: bool(scheduled()))
         return str(scheduled()[-1]["metadata"]["name"])
 
@@ -138,6 +139,11 @@ class Cluster:
             return False
 
     def _register_node(self) -> None:
+        self.call("POST", "/api/v1/nodes", {"metadata": {"name": "node"}})
+        self._beat()
+
+    def _beat(self) -> None:
+        """Be a node that is alive: one that has not been heard of for 40 s gets no pods."""
         room = {"cpu": "64", "memory": "64Gi", "pods": "500"}
         status = {
             "capacity": room,
@@ -146,7 +152,6 @@ class Cluster:
             "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self._kubelet.server_port}},
         }
-        self.call("POST", "/api/v1/nodes", {"metadata": {"name": "node"}})
         self.call("PATCH", "/api/v1/nodes/node/status", {"status": status}, "merge-patch+json")
 
 
