@@ -37,7 +37,8 @@ FOLDERS = frozenset({"builds", "launches", "openapi.json"})
 LARGEST_WISH_BYTES = 16 * 1024
 PAGE = 100
 # Long enough to be nobody else's by chance: https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
-_IDEMPOTENCY_KEY = re.compile(r"[!-~]{20,200}")
+# A quoted string there; without quotes it is the same key.
+_IDEMPOTENCY_KEY = re.compile(r'"([!#-~]{20,200})"|([!#-~]{20,200})')
 
 
 @rest.get("/openapi.json")
@@ -148,12 +149,12 @@ def _asked(wish: Wish, world: World) -> Asked:
 
 def _idempotency_key(wish: Wish, world: World) -> str:
     """Under what a repeated request finds its launch: of the same sender only, since the key opens the server."""
-    key = request.headers.get("Idempotency-Key", "").strip('"')
-    if not key:
+    if "Idempotency-Key" not in request.headers:
         return ""
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
+    found = _IDEMPOTENCY_KEY.fullmatch(request.headers["Idempotency-Key"])
+    if found is None:
         raise BadRequest("An Idempotency-Key has 20 to 200 printable characters; a random UUID is a good one.")
-    sender = f"{visitor.client_ip(request, world.config)} {key}"
+    sender = f"{visitor.client_ip(request, world.config)} {found[1] or found[2]}"
     return resume_key(world.config.launches.secret.reveal(), sender, f"api/{wish.provider}", wish.spec)
 
 

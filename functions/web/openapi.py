@@ -110,7 +110,7 @@ def _parameter(name: str, schema: Schema, *, where: str) -> Schema:
     return {"name": name, "in": where, "required": where == "path", "schema": schema}
 
 
-_KEY: Schema = {"type": "string", "minLength": 20, "maxLength": 200, "pattern": "^[!#-~]+$"}
+_KEY: Schema = {"type": "string", "pattern": '^("[!#-~]{20,200}"|[!#-~]{20,200})$'}
 _PAGING = [
     _parameter("after", {"type": "integer", "minimum": 0, "maximum": 10**9, "default": 0}, where="query"),
     _parameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST_EVENTS, "default": 100}, where="query"),

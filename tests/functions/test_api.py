@@ -77,6 +77,12 @@ def test_a_request_that_is_repeated_with_its_key_is_about_the_same_launch(fakes:
     assert len(fakes.hub.created) == 1
 
 
+def test_a_key_is_the_same_with_quotes_and_without(fakes: Fakes, client: FlaskClient) -> None:
+    fakes.know(SPEC, built=True)
+    plain, quoted = (ask(client, "launches", Idempotency_Key=key) for key in (KEY, f'"{KEY}"'))
+    assert plain.get_json()["id"] == quoted.get_json()["id"]
+
+
 def test_the_key_of_another_sender_opens_nothing(fakes: Fakes, client: FlaskClient) -> None:
     fakes.know(SPEC, built=True)
     mine = ask(client, "launches", Idempotency_Key=KEY, X_Forwarded_For="198.51.100.1")
@@ -84,7 +90,10 @@ def test_the_key_of_another_sender_opens_nothing(fakes: Fakes, client: FlaskClie
     assert mine.get_json()["id"] != theirs.get_json()["id"]
 
 
-@pytest.mark.parametrize("key", ["1", "a" * 19, "a" * 201, "spaces are not for keys"])
+@pytest.mark.parametrize(
+    "key",
+    ["1", "a" * 19, "a" * 201, "spaces are not for keys", "", '"one-quote-is-not-enough', "a" * 10 + '"' + "b" * 10],
+)
 def test_a_key_that_another_could_have_is_refused(fakes: Fakes, client: FlaskClient, key: str) -> None:
     fakes.know(SPEC, built=True)
     assert ask(client, "launches", Idempotency_Key=key).status_code == 400
