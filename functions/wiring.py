@@ -83,7 +83,9 @@ def make_world(config: Config) -> World:
         store=store,
         builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
         launches=launches,
-        limits=KnownLimits(store, launches, time.monotonic),
+        limits=KnownLimits(
+            store, launches, time.monotonic, now=time.time, watcher_gone_s=config.launches.watcher_gone_s
+        ),
         refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(
             look=lambda image, attempt, cursor: look_at_build(made, image, attempt, cursor), monotonic=time.monotonic

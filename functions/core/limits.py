@@ -11,11 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import unquote
 
 from functions.core.errors import BadRequest, NotAllowed, QuotaExceeded
 
 MOST_PATTERN = 300
 MOST_QUOTA = 1_000_000
+_MAPPED_BITS = 96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ class Limits:
         """How many servers of `<provider>/<spec>` there may be; 0: any number."""
         found = self.repo_quota
         for pattern, quota in self.repo_quotas.items():
-            if _fits(spec, pattern):
+            if _fits(unquote(spec), pattern):
                 found = quota
         return found
 
@@ -65,13 +67,17 @@ def check_sender(limits: Limits, client_ip: str) -> None:
             raise NotAllowed(f"Requests from {label} are not allowed")
 
 
-def check_spec(limits: Limits, spec: str) -> None:
-    """Raise NotAllowed for a `<provider>/<spec>` that may not be launched; BinderHub's words."""
-    banned = any(_fits(spec, pattern) for pattern in limits.banned)
-    if banned or (limits.allowed and not any(_fits(spec, pattern) for pattern in limits.allowed)):
+def check_spec(limits: Limits, spec: str, *, resolved: str = "") -> None:
+    """Raise NotAllowed for a `<provider>/<spec>` that may not be launched; BinderHub's words.
+
+    *spec* is percent-encoded as in links, where one repository can be written in many ways: what it decodes to counts
+    as well, and once it is *resolved* how its provider spells it.
+    """
+    decoded = unquote(spec)
+    banned = any(_fits(form, pattern) for pattern in limits.banned for form in (spec, decoded, unquote(resolved)))
+    if banned or (limits.allowed and not any(_fits(decoded, pattern) for pattern in limits.allowed)):
         raise NotAllowed(
-            f"Sorry, {spec.partition('/')[2][:300]} has been temporarily disabled from launching. "
-            "Please contact admins for more info!"
+            f"Sorry, {spec.partition('/')[2][:300]} is not allowed to launch. Please contact admins for more info!"
         )
 
 
@@ -134,7 +140,12 @@ def _number_or_off(text: str) -> int:
 
 def _network(text: str) -> str:
     try:
-        return str(ipaddress.ip_network(text))
+        network = ipaddress.ip_network(text)
+        mapped = getattr(network.network_address, "ipv4_mapped", None)
+        if mapped is not None and network.prefixlen >= _MAPPED_BITS:
+            # Senders are known by their IPv4 address, however they are written.
+            network = ipaddress.ip_network(f"{mapped}/{network.prefixlen - _MAPPED_BITS}")
+        return str(network)
     except ValueError as error:
         raise BadRequest(f"{text[:100]} is no range of addresses such as 192.0.2.0/24: {error}.") from error
 

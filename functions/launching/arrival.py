@@ -90,6 +90,9 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
     """A new launch, or the one that another tab of the same browser has begun in the meantime; with a word to the
     watcher when the registry is out. Raises QuotaExceeded when there is no room."""
     now = world.clock.now()
+    limits.check_spec(
+        world.limits.now(), f"{asked.provider}/{asked.spec}", resolved=f"{asked.provider}/{repo.resolved_spec}"
+    )
     if not asked.build_only:
         limits.check_room(world.limits.now(), f"{asked.provider}/{asked.spec}", repo.repo_url, _in_use(world))
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)

@@ -27,9 +27,23 @@ _MOST_CONFLICTS = 20
 
 
 class KnownLimits:
-    """The limits in *store*, and how many of *launches* hold or are about to get a server. Threads may share it."""
+    """The limits in *store*, and how many of *launches* hold or are about to get a server. Threads may share it.
 
-    def __init__(self, store: Store, launches: Records[Launch], clock: Callable[[], float], *, life_s: float = LIFE_S):
+    *clock* is monotonic, *now* in seconds since the epoch; *watcher_gone_s* is after how long a launch that waits and
+    that nobody watches takes no room.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        launches: Records[Launch],
+        clock: Callable[[], float],
+        *,
+        now: Callable[[], float],
+        watcher_gone_s: float,
+        life_s: float = LIFE_S,
+    ) -> None:
+        self._now, self._watcher_gone_s = now, watcher_gone_s
         self._store, self._launches, self._life_s = store, launches, life_s
         self._limits: Expiring[str, Limits] = Expiring(most=1, clock=clock)
         self._in_use: Expiring[str, InUse] = Expiring(most=1, clock=clock)
@@ -79,13 +93,14 @@ class KnownLimits:
     def _counted(self) -> InUse:
         with self._lock:
             self._begun.clear()
-        launching = (it for it in self._launches.where("open", "yes", limit=MOST_COUNTED) if _takes_room(it))
+        launching = (it for it in self._launches.where("open", "yes", limit=MOST_COUNTED) if self._takes_room(it))
         running = self._launches.where("running", "yes", limit=MOST_COUNTED)
         by_repo = Counter(it.repo.repo_url for it in (*launching, *running))
         found = InUse(by_repo.total(), by_repo)
         self._in_use.put("", found, life_s=self._life_s)
         return found
 
-
-def _takes_room(launch: Launch) -> bool:
-    return not launch.build_only and launch.phase in (Phase.WAITING, Phase.LAUNCHING)
+    def _takes_room(self, launch: Launch) -> bool:
+        # One that nobody watches gets no server, so it must not keep others from theirs.
+        watched = self._now() - launch.last_seen_at <= self._watcher_gone_s
+        return not launch.build_only and (launch.phase is Phase.LAUNCHING or watched)

@@ -28,6 +28,9 @@ def after(*commands: str) -> Limits:
         (["ban gh/owner/*"], "gh/owners/plots/main", True),
         (["ban gh/owner/*"], "gl/owner/plots/main", True),
         (["ban gh/owner/*", "unban gh/owner/*"], "gh/owner/plots/main", True),
+        (["ban gh/owner/plots/*"], "gh/o%77ner/plots/main", False),
+        (["allow gh/owner/*", "ban gh/owner/plots/*"], "gh/owner/pl%6fts/main", False),
+        (["ban git/https://git.example.org/*"], "git/https%3A%2F%2Fgit.example.org%2Fo%2Fr/HEAD", False),
         (["allow gh/owner/*"], "gh/other/plots/main", False),
         (["allow gh/owner/*"], "gh/owner/plots/main", True),
         (["allow gh/owner/*", "ban gh/owner/plots/*"], "gh/owner/plots/main", False),
@@ -39,7 +42,7 @@ def test_which_specs_may_be_launched(commands: list[str], spec: str, permitted: 
     if permitted:
         check_spec(limits, spec)
         return
-    with pytest.raises(NotAllowed, match="Sorry, .* has been temporarily disabled from launching"):
+    with pytest.raises(NotAllowed, match="Sorry, .* is not allowed to launch. Please contact admins for more info!"):
         check_spec(limits, spec)
 
 
@@ -90,6 +93,18 @@ def test_who_may_ask(address: str, permitted: bool) -> None:
         return
     with pytest.raises(NotAllowed, match="Requests from (the data centre|2001:db8::/32) are not allowed"):
         check_sender(limits, address)
+
+
+def test_a_range_of_mapped_addresses_is_one_of_ipv4() -> None:
+    with pytest.raises(NotAllowed):
+        check_sender(after("ban-network ::ffff:192.0.2.0/120 x"), "192.0.2.7")
+
+
+def test_a_ban_holds_for_how_the_provider_spells_the_repository() -> None:
+    limits = after("ban gh/owner/plots/*")
+    check_spec(limits, "gh/owner/plots.git/main")
+    with pytest.raises(NotAllowed):
+        check_spec(limits, "gh/owner/plots.git/main", resolved="gh/owner/plots/c0ffee")
 
 
 def test_a_network_can_be_let_in_again() -> None:

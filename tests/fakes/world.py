@@ -96,7 +96,13 @@ class Fakes:
             store=store,
             builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
             launches=records.launches(store),
-            limits=KnownLimits(store, records.launches(store), self.clock.now),
+            limits=KnownLimits(
+                store,
+                records.launches(store),
+                self.clock.now,
+                now=self.clock.now,
+                watcher_gone_s=config.launches.watcher_gone_s,
+            ),
             refs=Refs(
                 store,
                 self.clock.now,

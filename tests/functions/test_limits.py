@@ -76,6 +76,20 @@ def test_launches_on_their_way_take_room(fakes: Fakes) -> None:
     assert refusal(fakes)[0] == 429
 
 
+def test_an_abandoned_launch_frees_its_place(fakes: Fakes) -> None:
+    fakes.know("owner/new/main")
+    command(fakes, "quota 1")
+    until(follow(fakes.world(), asked("owner/new/main")), "waiting")
+    fakes.clock.sleep(61)
+    assert launch(fakes.world())[-1]["phase"] == "ready"
+
+
+def test_a_ban_is_not_passed_by_another_spelling(fakes: Fakes) -> None:
+    command(fakes, "ban gh/owner/*")
+    [told] = launch(fakes.world(), asked("o%77ner/plots/main"))
+    assert told["status_code"] == 403
+
+
 def test_an_instance_counts_what_it_has_begun_since_it_looked(fakes: Fakes) -> None:
     command(fakes, "quota 2")
     world = fakes.world()
