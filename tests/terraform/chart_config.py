@@ -54,7 +54,7 @@ c.KubeSpawner.extra_pod_config = values["singleuser"]["extraPodConfig"]
 
 def hidden(key: str, default: Any = None) -> Any:
     """The chart has a `get_config` of its own; who takes it for JupyterHub's gets this."""
-    raise NotImplementedError(key, default)
+    raise LookupError(f"The chart's own get_config was asked for {key!r} (else {default!r}) instead of JupyterHub's.")
 
 
 globals()["get_config"] = hidden
