@@ -20,6 +20,7 @@ from functions.core.launch import Launch
 from functions.core.names import build_id, image_of_build
 from functions.core.resume import resume_key
 from functions.launching import asking, retelling, stopping
+from functions.launching.advance import place_in_queue
 from functions.launching.arrival import Asked
 from functions.launching.stream import follow
 from functions.web import visitor
@@ -181,7 +182,7 @@ def _number(name: str, default: int, *, least: int, most: int = 10**9) -> int:
 
 def _launch_view(launch: Launch, world: World) -> Struct:
     id_ = build_id(launch.image, world.config.registry.image_prefix)
-    view: Struct = _resources().launch_view(launch, build_id=id_, root=_root())
+    view: Struct = _resources().launch_view(launch, place_in_queue(launch, world), build_id=id_, root=_root())
     return view
 
 

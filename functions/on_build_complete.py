@@ -49,7 +49,7 @@ def on_build_complete(request: Request, world: World) -> Response:
 
 
 def _advance_waiting(image: str, world: World, deadline: float) -> None:
-    for launch in world.launches.where("waiting_for", image):
+    for launch in sorted(world.launches.where("waiting_for", image), key=lambda it: it.created_at):
         if world.clock.now() > deadline:
             raise UpstreamError("The hub", "has more launches to start than one delivery has time for.")
         advance(launch.id, world)

@@ -43,8 +43,10 @@ from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.hub_gate import HubGate
 from functions.state.limits import KnownLimits
 from functions.state.once import once
+from functions.state.places import KnownPlaces
 from functions.state.retention import image_until
 from functions.world import World
 
@@ -74,6 +76,9 @@ def make_world(config: Config) -> World:
     """The world that *config* describes. Nothing is connected to before it is used."""
     store = _store(config)
     launches = records.launches(store)
+    limits = KnownLimits(store, time.monotonic)
+    gone_s = config.launches.watcher_gone_s
+    places = KnownPlaces(launches, limits.now, time.monotonic, now=time.time, watcher_gone_s=gone_s)
     made = World(
         config=config,
         providers=_providers(config),
@@ -83,9 +88,9 @@ def make_world(config: Config) -> World:
         store=store,
         builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
         launches=launches,
-        limits=KnownLimits(
-            store, launches, time.monotonic, now=time.time, watcher_gone_s=config.launches.watcher_gone_s
-        ),
+        limits=limits,
+        places=places,
+        gate=HubGate(places, time.monotonic, now=time.time, sleep=time.sleep),
         refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(
             look=lambda image, attempt, cursor: look_at_build(made, image, attempt, cursor), monotonic=time.monotonic

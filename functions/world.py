@@ -13,7 +13,9 @@ from functions.core.settings import Config
 from functions.core.user_pods import Pods
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
+from functions.state.hub_gate import HubGate
 from functions.state.limits import KnownLimits
+from functions.state.places import KnownPlaces
 from functions.state.records import Records
 
 
@@ -46,6 +48,8 @@ class World:
     refs: Refs
     feeds: Feeds
     limits: KnownLimits
+    places: KnownPlaces
+    gate: HubGate
     clock: Clock
     new_id: Callable[[], str]
     new_token: Callable[[], str]

@@ -257,7 +257,7 @@ class HttpClient:
         return _Request(request.method, url, headers, request.body)
 
     def _unexpected(self, request: _Request, response: BaseHTTPResponse) -> Exception:
-        asked_s = _retry_after_s(response.headers)
+        asked_s = retry_after_s(response.headers)
         if response.status == 429 or (response.status == 503 and asked_s is not None):
             wait_s = self._retry.longest_s if asked_s is None else asked_s
             return _Setback(RateLimited(self.service, retry_after_s=wait_s), asked_s=asked_s)
@@ -288,7 +288,7 @@ def _repeatable(method: str, said: bool | None) -> bool:
     return method in REPEATABLE if said is None else said
 
 
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds of a Retry-After header. A date is compared with the service's own clock, its Date header."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():

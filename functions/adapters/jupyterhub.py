@@ -12,12 +12,14 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from functions.adapters.http import Answer, HttpClient
-from functions.core.errors import LaunchFailed, UpstreamError
+from functions.adapters.http import Answer, HttpClient, retry_after_s
+from functions.core.errors import LaunchFailed, RateLimited, UpstreamError
 from functions.core.ports import HubProgress, HubServer, HubUser, UserPage
 
 PAGINATED = {"Accept": "application/jupyterhub-pagination+json"}
 _PAGE = 200
+# How long a Hub is taken to be busy that does not say it.
+BUSY_S = 10.0
 # What asking again will not change: 4xx, but for those that ask for patience, and a user that has just gone.
 REFUSALS = frozenset(range(400, 500)) - {404, 408, 423, 425, 429}
 
@@ -44,11 +46,14 @@ class JupyterHub:
             "POST",
             _path(user, "server"),
             json=dict(options),
-            expect={201, 202, *REFUSALS},
+            # A busy Hub is not waited for: others may be before this user.
+            expect={201, 202, 429, *REFUSALS},
             repeatable=True,
         )
         if answer.status in (201, 202):
             return
+        if answer.status == 429:
+            raise RateLimited("JupyterHub", retry_after_s=retry_after_s(answer.headers) or BUSY_S)
         # 400 may also mean that the server is there, perhaps from an attempt whose answer was lost.
         there = self.user(user) if answer.status == 400 else None
         if there is None or there.server is None:
@@ -167,7 +172,7 @@ def _server(model: Mapping[str, Any]) -> HubServer:
 
 
 def _repo(options: Any) -> str:
-    """What the server was launched from, as its options tell (`functions.core.launch.server_options`)."""
+    """What the server was launched from, as its options tell (`functions.core.server_options`)."""
     request = options.get("binder_request", "") if isinstance(options, Mapping) else ""
     return str(request).removeprefix("v2/")
 

@@ -1,10 +1,11 @@
-"""A launch, from a spec to a running server, as a value; and what brings it one step closer, as a pure decision.
+"""A launch, from a spec to a running server, as a value, and what changes it. Pure.
 
-    waiting ──StartServer──▶ launching ──Finish──▶ ready ──(cull)──▶ stopped
-       │                         │
-       └───────────Fail──────────┴──▶ failed
+    waiting ──NameUser──▶ launching ──Finish──▶ ready ──(cull)──▶ stopped
+       │  ◀──StepBack──      │
+       └─────────Fail────────┴──▶ failed
 
-`functions/launching/advance.py` is the one place that takes these steps; docs/architecture.md draws the same machine.
+`functions/core/next_step.py` decides which step comes next, and `functions/launching/advance.py` is the one place that
+takes it; docs/architecture.md draws the same machine.
 """
 
 from __future__ import annotations
@@ -14,12 +15,10 @@ import hashlib
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from functions.core.build import Build
 from functions.core.names import user_name
-from functions.core.ports import HubServer, ResolvedRepo
+from functions.core.ports import ResolvedRepo
 
 LEASE_S = 30.0
-MOST_ATTEMPTS = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
 
 
@@ -36,9 +35,10 @@ class Launch:
     """The record of a launch, keyed by its unguessable id. Times are seconds since the epoch, 0 when not yet.
 
     `attempt` is the attempt of the build it waits for; 0 when the image was there already. `user` is stored before
-    the Hub first hears of it, so that a repeated start finds its own user. `paused_until` is when the Hub may be
-    asked again, after `pauses` refusals. `resume_key` names the record by which its browser finds it. A `build_only`
-    launch wants the image and no server. `principal` and `profile` are reserved: who launched, with which resources.
+    the Hub first hears of it, so that a repeated start finds its own user. `queued_at` is since when it has its image
+    and waits for a place on the hub. `paused_until` is when a service that did not answer may be asked again, after
+    `pauses` of them. `resume_key` names the record by which its browser finds it. A `build_only` launch wants the image
+    and no server. `principal` and `profile` are reserved: who launched, with which resources.
 
     For the launch event: whether the request held a `build_token`, what the hub is called there (`origin`), and which
     site the request came from (`request_origin`).
@@ -71,6 +71,7 @@ class Launch:
     reason: str = ""
     status: int = 0
     build_only: bool = False
+    queued_at: float = 0.0
     pauses: int = 0
     paused_until: float = 0.0
     lease_holder: str = ""
@@ -87,113 +88,6 @@ class Launch:
     def running(self) -> bool:
         """Whether it has a server, as far as we know."""
         return self.phase is Phase.READY and not self.build_only
-
-
-@dataclass(frozen=True, slots=True)
-class NotAsked:
-    """The Hub has not been asked about the server yet."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What a decision rests on besides the records. `server` is None when the Hub knows no such server."""
-
-    now: float
-    server: HubServer | NotAsked | None
-    watcher_gone_s: float
-    timeout_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Nothing to do until something else happens."""
-
-
-@dataclass(frozen=True, slots=True)
-class JoinBuild:
-    """The image is missing: make sure that it is being built, and wait for that build."""
-
-
-@dataclass(frozen=True, slots=True)
-class NameUser:
-    """The image is there: settle which Hub user the server will belong to."""
-
-
-@dataclass(frozen=True, slots=True)
-class StartServer:
-    """Ask the Hub for the user and the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskHub:
-    """The next decision needs to know how the server is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """What was asked for is there: the server is running, or the image is built."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """The launch is over; an empty reason means that the Hub knows it."""
-
-    reason: str
-    status: int = 500
-
-
-Step = Wait | JoinBuild | NameUser | StartServer | AskHub | Finish | Fail
-
-
-def next_step(launch: Launch, build: Build | None, facts: Facts) -> Step:
-    """What brings this launch one step closer to a running server; the same answer from stream, event and cull."""
-    if not launch.open or facts.now < launch.paused_until:
-        return Wait()
-    if launch.phase is Phase.WAITING:
-        return _towards_an_image(launch, build, facts)
-    if facts.now > (launch.asked_at or launch.named_at) + facts.timeout_s:
-        return Fail(f"The server of {launch.repo.repo_url} took too long to start.", status=504)
-    return _towards_a_server(launch, facts)
-
-
-def _towards_an_image(launch: Launch, build: Build | None, facts: Facts) -> Step:
-    if launch.digest or _built(launch, build):
-        if launch.build_only:
-            return Finish()
-        return NameUser() if watched(launch, facts) else Wait()
-    if build is None or build.attempt != launch.attempt:
-        return JoinBuild()
-    if build.open:
-        return JoinBuild() if not build.backend_id and build.lease_until <= facts.now else Wait()
-    if build.our_fault and build.attempt < MOST_ATTEMPTS:
-        return JoinBuild()
-    return Fail(build.reason or "The build failed.", status=502 if build.our_fault else 422)
-
-
-def _built(launch: Launch, build: Build | None) -> bool:
-    # Attempt 0 has looked into the registry and found nothing there, whatever an old record says.
-    return build is not None and build.succeeded and 0 < launch.attempt <= build.attempt
-
-
-def _towards_a_server(launch: Launch, facts: Facts) -> Step:
-    if not launch.asked_at:
-        return StartServer()
-    match facts.server:
-        case NotAsked():
-            return AskHub()
-        case None:
-            return Fail("", status=500)
-        case HubServer(ready=True):
-            return Finish()
-        case HubServer(pending=None):
-            return Fail("", status=500)
-        case _:
-            return Wait()
-
-
-def watched(launch: Launch, facts: Facts) -> bool:
-    """Whether somebody still waits for this launch: nobody's server is not started."""
-    return facts.now - launch.last_seen_at <= facts.watcher_gone_s
 
 
 def seen(launch: Launch, *, now: float, every_s: float) -> Launch | None:
@@ -225,9 +119,24 @@ def named(launch: Launch, *, digest: str, now: float) -> Launch:
     return replace(launch, phase=Phase.LAUNCHING, digest=digest, user=user, named_at=now, pauses=0, paused_until=0.0)
 
 
+def queued(launch: Launch, *, now: float) -> Launch:
+    """The launch whose image is there, and which has to wait for a place on the hub."""
+    return replace(launch, queued_at=now)
+
+
+def stepped_back(launch: Launch, *, now: float) -> Launch:
+    """The launch that others were before, for the place that it was about to take."""
+    return replace(launch, phase=Phase.WAITING, user="", named_at=0.0, queued_at=launch.queued_at or now)
+
+
 def asked(launch: Launch, *, now: float) -> Launch:
     """The launch once the Hub has taken the request for a server."""
     return replace(launch, asked_at=now, pauses=0, paused_until=0.0)
+
+
+def refused(launch: Launch) -> Launch:
+    """The launch after the Hub has said that it starts as many servers as it can: it answers, so nothing is wrong."""
+    return replace(launch, pauses=0, paused_until=0.0)
 
 
 def paused(launch: Launch, *, now: float, pause_s: float | None = None) -> Launch:
@@ -249,21 +158,3 @@ def failed(launch: Launch, reason: str, *, status: int, now: float) -> Launch:
 def stopped(launch: Launch, *, now: float) -> Launch:
     """The launch whose server is gone."""
     return replace(launch, phase=Phase.STOPPED, ended_at=now)
-
-
-def provenance(launch: Launch) -> dict[str, str]:
-    """Where a server comes from, in BinderHub's words: for the person who launches it, and for tools inside it."""
-    return {
-        "repo_url": launch.repo.repo_url,
-        "binder_ref_url": launch.repo.ref_url,
-        "binder_launch_host": launch.host,
-        "binder_request": f"v2/{launch.provider}/{launch.repo.spec}",
-        "binder_persistent_request": f"v2/{launch.provider}/{launch.repo.resolved_spec}",
-        "binder_client_ip": launch.client_ip,
-    }
-
-
-def server_options(launch: Launch) -> dict[str, str]:
-    """JupyterHub user_options, as BinderHub gives them (binderhub/launcher.py), with the image by digest."""
-    repository, _, _ = launch.image.rpartition(":")
-    return {"image": f"{repository}@{launch.digest}", "token": launch.token, **provenance(launch)}

@@ -18,6 +18,7 @@ from functions.core.errors import BadRequest, NotAllowed, QuotaExceeded
 MOST_PATTERN = 300
 MOST_QUOTA = 1_000_000
 _MAPPED_BITS = 96
+_FULL = "Too many users on this BinderHub! Try again soon."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,11 @@ class Limits:
     repo_quota: int = 0
     repo_quotas: Mapping[str, int] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> bool:
+        """Whether how many servers there are matters."""
+        return self.total_quota is not None or bool(self.repo_quota or self.repo_quotas)
 
     def quota_of(self, spec: str) -> int:
         """How many servers of `<provider>/<spec>` there may be; 0: any number."""
@@ -81,15 +87,22 @@ def check_spec(limits: Limits, spec: str, *, resolved: str = "") -> None:
         )
 
 
-def check_room(limits: Limits, spec: str, repo_url: str, in_use: InUse) -> None:
-    """Raise QuotaExceeded when there is no room for one more server of `<provider>/<spec>`; BinderHub's words."""
-    if limits.closed:
-        raise QuotaExceeded(limits.closed)
-    if limits.total_quota is not None and in_use.total >= limits.total_quota:
-        raise QuotaExceeded("Too many users on this BinderHub! Try again soon.")
+def check_room(limits: Limits, spec: str, repo_url: str, in_use: InUse, *, queue_length: int = 0) -> None:
+    """Raise QuotaExceeded when one more launch of `<provider>/<spec>` has neither a place nor one in the queue, which
+    takes *queue_length* of a repository and of all; BinderHub's words."""
+    refusal = refusal_of_all(limits)
+    if refusal:
+        raise QuotaExceeded(refusal)
+    if limits.total_quota is not None and in_use.total >= limits.total_quota + queue_length:
+        raise QuotaExceeded(_FULL)
     quota = limits.quota_of(spec)
-    if quota and in_use.by_repo.get(repo_url, 0) >= quota:
+    if quota and in_use.by_repo.get(repo_url, 0) >= quota + queue_length:
         raise QuotaExceeded(f"Too many users running {repo_url}! Try again soon.")
+
+
+def refusal_of_all(limits: Limits) -> str:
+    """Why nobody gets a server, however long they wait; empty while somebody may."""
+    return limits.closed or (_FULL if limits.total_quota == 0 else "")
 
 
 def changed(limits: Limits, words: Sequence[str]) -> Limits:

@@ -1,6 +1,6 @@
 """What becomes of builds and launches that no event has moved on; pure decisions over facts that others gather.
 
-What a launch needs is decided by `next_step` of `functions/core/launch.py`, as ever; here only whether it is given up.
+What a launch needs is decided by `functions/core/next_step.py`, as ever; here only whether it is given up.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from functions.core.build import Build
-from functions.core.launch import Launch, Phase, Step, Wait
+from functions.core.launch import Launch, Phase
+from functions.core.next_step import Step, Wait
 from functions.core.ports import BuildReport
 
 # A backend has a limit of its own, and needs a moment to tell that it was reached.

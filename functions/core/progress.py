@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from functions.core.launch import Launch, Phase, provenance
+from functions.core.launch import Launch, Phase
+from functions.core.places import Turn
+from functions.core.server_options import provenance
 
 KEEPALIVE = ":keepalive\n\n"
 # Clients come back by themselves after a dropped connection; not all at the same moment as a stampede.
@@ -73,6 +75,25 @@ def ago(age_s: float) -> str:
 
 def waiting(message: str) -> Event:
     return {"phase": "waiting", "message": f"{message}\n"}
+
+
+def queued(turn: Turn, why: str) -> Event:
+    """Where in a queue a launch stands, and *why* there is one; the same for programs, under `queue`."""
+    left = "" if turn.estimate_s is None else f", {_in_about(turn.estimate_s)}"
+    event = waiting(f"{why} You are number {turn.ahead + 1} in the queue{left}.")
+    return event | {"queue": queue_of(turn)}
+
+
+def queue_of(turn: Turn) -> dict[str, Any]:
+    """A place in the queue: `position` from 1, and `estimate_s`, null while nobody knows."""
+    return {"position": turn.ahead + 1, "estimate_s": None if turn.estimate_s is None else round(turn.estimate_s)}
+
+
+def _in_about(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "it will take less than a minute"
+    return f"it will take about {minutes} minutes" if minutes > 1 else "it will take about a minute"
 
 
 def log_line(line: str) -> Event:

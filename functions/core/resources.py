@@ -15,7 +15,9 @@ from msgspec import Meta, Struct
 from functions.core.build import Build
 from functions.core.errors import BadRequest
 from functions.core.launch import Launch, Phase
+from functions.core.places import Turn
 from functions.core.ports import BuildStatus
+from functions.core.progress import queue_of
 from functions.core.specs import MAX_SPEC
 
 MOST_EVENTS = 1000
@@ -69,6 +71,13 @@ class Failure(Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class QueueView(Struct, frozen=True, kw_only=True):
+    """Where a launch stands that waits for a place on the hub, or for the Hub to have time for it."""
+
+    position: Annotated[int, Meta(description="1 is next.")]
+    estimate_s: Annotated[int | None, Meta(description="About how many seconds it will take, null: nobody knows.")]
+
+
 class LaunchView(Struct, frozen=True, kw_only=True):
     """A launch. Whoever knows its id may see it, its token included, and stop it."""
 
@@ -86,6 +95,7 @@ class LaunchView(Struct, frozen=True, kw_only=True):
     url: Annotated[str | None, Meta(description="Where the server is, once it is ready.")]
     token: Annotated[str | None, Meta(description="What opens the server, once it is ready.")]
     failure: Failure | None
+    queue: QueueView | None
 
 
 class NumberedEvent(Struct, frozen=True):
@@ -143,8 +153,8 @@ def build_view(build: Build, *, build_id: str, root: str) -> BuildView:
     )
 
 
-def launch_view(launch: Launch, *, build_id: str, root: str) -> LaunchView:
-    """What is shown of *launch* to whoever knows its id."""
+def launch_view(launch: Launch, turn: Turn, *, build_id: str, root: str) -> LaunchView:
+    """What is shown of *launch* to whoever knows its id; *turn* is its turn for the next step."""
     ready = launch.phase is Phase.READY
     return LaunchView(
         id=launch.id,
@@ -161,6 +171,7 @@ def launch_view(launch: Launch, *, build_id: str, root: str) -> LaunchView:
         url=launch.url if ready else None,
         token=launch.token if ready and not launch.build_only else None,
         failure=Failure(status=launch.status, detail=launch.reason) if launch.phase is Phase.FAILED else None,
+        queue=None if turn.now else QueueView(**queue_of(turn)),
     )
 
 

@@ -186,6 +186,11 @@ class LaunchSettings:
     watcher_gone_s: int = setting("After how long without a watcher a launch gets no server when its build ends.", 60)
     timeout_s: int = setting("How long a server may take to start.", 600)
     keep_s: int = setting("How long a finished launch can be resumed.", 3600)
+    queue_length: int = setting(
+        "How many launches may wait for a place when a quota is reached, of a repository and of all; 0: none, they are "
+        "refused at once.",
+        500,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,22 +13,27 @@ from dataclasses import replace
 from functions.core import launch as launches
 from functions.core.build import launched
 from functions.core.errors import BinderError, RateLimited
-from functions.core.launch import (
+from functions.core.launch import Launch, Phase
+from functions.core.launch_event import launch_event
+from functions.core.limits import refusal_of_all
+from functions.core.next_step import (
     AskHub,
     Facts,
     Fail,
     Finish,
     JoinBuild,
-    Launch,
     NameUser,
     NotAsked,
-    Phase,
+    Queue,
     StartServer,
+    Step,
+    StepBack,
     Wait,
     next_step,
 )
-from functions.core.launch_event import launch_event
+from functions.core.places import GO, Turn
 from functions.core.ports import HubServer
+from functions.core.server_options import server_options
 from functions.launching.building import ensure_build
 from functions.reporting import outcomes
 from functions.world import World
@@ -60,7 +65,7 @@ def advance(launch_id: str, world: World) -> Launch | None:
         return _give_up(leased, world, error)
 
 
-def due(launch: Launch, world: World) -> launches.Step:
+def due(launch: Launch, world: World) -> Step:
     """What `advance` would begin with."""
     return _decide(launch, world)
 
@@ -82,13 +87,17 @@ def _take_steps(launch: Launch, world: World) -> Launch | None:
     return _release(launch, world, lambda it: it)
 
 
-def _take(step: launches.Step, launch: Launch, world: World) -> Launch | None:
+def _take(step: Step, launch: Launch, world: World) -> Launch | None:
     """The launch after *step*; None when its lease has passed to another instance."""
     match step:
         case JoinBuild():
             return _join_build(launch, world)
+        case Queue():
+            return _write(launch, world, lambda it: launches.queued(it, now=world.clock.now()))
         case NameUser():
             return _name_user(launch, world)
+        case StepBack():
+            return _write(launch, world, lambda it: launches.stepped_back(it, now=world.clock.now()))
         case StartServer():
             return _start_server(launch, world)
         case Finish():
@@ -99,13 +108,35 @@ def _take(step: launches.Step, launch: Launch, world: World) -> Launch | None:
             return launch
 
 
-def _decide(launch: Launch, world: World, server: HubServer | NotAsked | None = _NOT_ASKED) -> launches.Step:
+def _decide(launch: Launch, world: World, server: HubServer | NotAsked | None = _NOT_ASKED) -> Step:
     settings = world.config.launches
     facts = Facts(
         now=world.clock.now(), server=server, watcher_gone_s=settings.watcher_gone_s, timeout_s=settings.timeout_s
     )
     build = world.builds.get(launch.image) if launch.phase is Phase.WAITING else None
-    return next_step(launch, build, facts)
+    step = next_step(launch, build, facts)
+    if isinstance(step, NameUser):
+        has_place, refusal = turn(launch, world).now, refusal_of_all(world.limits.now())
+        return next_step(launch, build, replace(facts, has_place=has_place, refusal=refusal))
+    if isinstance(step, StartServer):
+        step = next_step(launch, build, replace(facts, may_start=turn(launch, world).now))
+    if isinstance(step, StartServer):
+        return next_step(launch, build, replace(facts, has_place=world.places.holds(launch)))
+    return step
+
+
+def turn(launch: Launch, world: World) -> Turn:
+    """Whether *launch* may take the step to its place on the hub, or from there to its server; how many are before it
+    if not."""
+    return world.gate.turn(launch) if launch.user else world.places.turn(launch)
+
+
+def place_in_queue(launch: Launch, world: World) -> Turn:
+    """Where *launch* stands, for who asks; one that does not wait for its turn may go on."""
+    waits = (
+        launch.phase is Phase.LAUNCHING and not launch.asked_at or launch.phase is Phase.WAITING and launch.queued_at
+    )
+    return turn(launch, world) if waits else GO
 
 
 def _join_build(launch: Launch, world: World) -> Launch | None:
@@ -122,8 +153,12 @@ def _name_user(launch: Launch, world: World) -> Launch | None:
 
 
 def _start_server(launch: Launch, world: World) -> Launch | None:
-    world.hub.create_user(launch.user)
-    world.hub.start_server(launch.user, launches.server_options(launch))
+    def start() -> None:
+        world.hub.create_user(launch.user)
+        world.hub.start_server(launch.user, server_options(launch))
+
+    if not world.gate.ask(start):
+        return _write(launch, world, launches.refused) if launch.pauses else launch
     return _write(launch, world, lambda it: launches.asked(it, now=world.clock.now()))
 
 

@@ -94,7 +94,7 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
         world.limits.now(), f"{asked.provider}/{asked.spec}", resolved=f"{asked.provider}/{repo.resolved_spec}"
     )
     if not asked.build_only:
-        limits.check_room(world.limits.now(), f"{asked.provider}/{asked.spec}", repo.repo_url, _in_use(world))
+        _check_room(asked, repo, world)
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
     digest, notice = find_image(image, world)
     if digest and not is_sha(repo.sha):
@@ -119,15 +119,18 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
         request_origin=asked.request_origin,
     )
     world.launches.create_if_absent(launch)
-    world.limits.began(launch)
+    world.places.arrived(launch)
     return _claim(launch, world), notice
 
 
-def _in_use(world: World) -> InUse:
-    """What is in use, where a quota asks for it."""
+def _check_room(asked: Asked, repo: ResolvedRepo, world: World) -> None:
     known = world.limits.now()
-    return (
-        InUse() if known.total_quota is None and not (known.repo_quota or known.repo_quotas) else world.limits.in_use()
+    limits.check_room(
+        known,
+        f"{asked.provider}/{asked.spec}",
+        repo.repo_url,
+        world.places.in_use() if known.counts else InUse(),
+        queue_length=world.config.launches.queue_length,
     )
 
 

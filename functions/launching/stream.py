@@ -11,7 +11,7 @@ from functions.core.errors import BinderError, UpstreamError
 from functions.core.launch import Launch, Phase
 from functions.core.ports import LogChunk
 from functions.core.progress import Event, EventId
-from functions.launching.advance import advance
+from functions.launching.advance import advance, turn
 from functions.launching.arrival import Asked, arrive
 from functions.launching.building import refresh_build
 from functions.launching.feeds import Look
@@ -74,7 +74,7 @@ class _Telling:
             yield from self._tell(progress.launching("Launching server..."))
             # A watcher who left during the build and comes back after it hears the start of the server again.
             self._number = max(self._number, self._told)
-        while self._launch.phase is Phase.LAUNCHING and not self._too_long():
+        while self._launch.open and not self._too_long():
             yield from self._tell_server()
         yield from self._tell_end()
         if self._launch.attempt and self._launch.phase is Phase.READY and not self._launch.build_only:
@@ -86,6 +86,8 @@ class _Telling:
             if self._launch.attempt > attempt:
                 attempt = self._launch.attempt
                 yield from self._tell_log(attempt)
+            elif self._launch.queued_at and self._launch.phase is Phase.WAITING:
+                yield from self._queue("This hub is full.")
             elif self._launch.phase is Phase.WAITING:
                 yield from self._pause("Waiting for the build to be accepted...")
             else:
@@ -113,7 +115,9 @@ class _Telling:
 
     def _tell_server(self) -> Iterator[str]:
         if not self._launch.asked_at:
-            yield from self._pause("The hub is busy; your server is queued...")
+            paused = self._launch.paused_until > self._world.clock.now()
+            why = "The hub is busy." if self._launch.user else "This hub is full."
+            yield from self._pause("Waiting for the hub...") if paused else self._queue(why)
             self._advance()
             return
         told = False
@@ -160,6 +164,18 @@ class _Telling:
             yield progress.encode(progress.waiting(message))
         while (left := self._launch.paused_until - self._world.clock.now()) > 0 and not self._too_long():
             yield from self._keep_alive(pause_s=min(left, 1.0))
+        yield from self._keep_alive(pause_s=0.2)
+
+    def _queue(self, why: str) -> Iterator[str]:
+        """Let the time pass until this launch's turn, telling where it stands. One look into the store serves all that
+        wait at this instance."""
+        told: Event = {}
+        while not self._too_long() and not (here := turn(self._launch, self._world)).now:
+            if (event := progress.queued(here, why)) != told:
+                self._kept_alive = self._world.clock.now()
+                yield progress.encode(event)
+            told = event
+            yield from self._keep_alive(pause_s=1.0)
         yield from self._keep_alive(pause_s=0.2)
 
     def _linger(self, seconds: float) -> Iterator[str]:

@@ -88,7 +88,7 @@ class Health:
         return _service("JupyterHub API", ok=self._world.hub.healthy())
 
     def _pods(self) -> Check:
-        users = len(self._world.launches.where("running", "yes", limit=MOST_COUNTED))
+        users = self._world.places.seen().taken.total
         builds = len(self._world.builds.where("open", "yes", limit=MOST_COUNTED))
         limits = self._world.limits.now()
         quota = 0 if limits.closed else limits.total_quota

@@ -8,22 +8,24 @@ import pytest
 
 from functions.core import launch as launches
 from functions.core.build import Build
-from functions.core.launch import (
+from functions.core.launch import Launch, Phase
+from functions.core.next_step import (
     AskHub,
     Facts,
     Fail,
     Finish,
     JoinBuild,
-    Launch,
     NameUser,
     NotAsked,
-    Phase,
+    Queue,
     StartServer,
     Step,
+    StepBack,
     Wait,
     next_step,
 )
 from functions.core.ports import BuildStatus, HubServer, ResolvedRepo
+from functions.core.server_options import server_options
 
 NOW = 1_000_000.0
 REPO = ResolvedRepo(
@@ -94,6 +96,26 @@ SITUATIONS: dict[str, tuple[Launch, Build | None, Facts, Step]] = {
     "its build succeeded, nobody watches": (replace(JOINED, last_seen_at=NOW - 61), DONE, facts(), Wait()),
     "its image is there": (FOUND, None, facts(), NameUser()),
     "its image is there, nobody watches": (replace(FOUND, last_seen_at=NOW - 61), None, facts(), Wait()),
+    "its image is there, no place": (FOUND, None, replace(facts(), has_place=False), Queue()),
+    "it waits for a place": (replace(FOUND, queued_at=NOW - 3), None, replace(facts(), has_place=False), Wait()),
+    "its turn has come": (replace(FOUND, queued_at=NOW - 3), None, facts(), NameUser()),
+    "the operator has closed the hub": (FOUND, None, replace(facts(), refusal="Until noon."), Fail("Until noon.", 429)),
+    "only the image is wanted, of a closed hub": (
+        replace(FOUND, build_only=True),
+        None,
+        replace(facts(), refusal="Until noon.", has_place=False),
+        Finish(),
+    ),
+    "others took the last place before": (NAMED, None, replace(facts(), has_place=False), StepBack()),
+    "the hub is busy": (NAMED, None, replace(facts(), may_start=False), Wait()),
+    "the hub is busy for long": (replace(NAMED, named_at=NOW - 3601), None, replace(facts(), may_start=False), Wait()),
+    "the hub is busy, nobody watches": (replace(NAMED, last_seen_at=NOW - 61), None, facts(), Wait()),
+    "the hub was busy, nobody watches for long": (
+        replace(NAMED, last_seen_at=NOW - 61, named_at=NOW - 601),
+        None,
+        facts(),
+        Fail("The server of https://example.org/plots took too long to start.", 504),
+    ),
     "the hub has not heard of it": (NAMED, None, facts(), StartServer()),
     "the hub asked for patience": (replace(NAMED, paused_until=NOW + 1), None, facts(), Wait()),
     "the hub's pause is over": (replace(NAMED, paused_until=NOW - 1), None, facts(), StartServer()),
@@ -109,7 +131,7 @@ SITUATIONS: dict[str, tuple[Launch, Build | None, Facts, Step]] = {
         Fail("The server of https://example.org/plots took too long to start.", 504),
     ),
     "the hub does not take it for too long": (
-        replace(NAMED, named_at=NOW - 601),
+        replace(NAMED, named_at=NOW - 601, pauses=9),
         None,
         facts(),
         Fail("The server of https://example.org/plots took too long to start.", 504),
@@ -161,7 +183,7 @@ def test_a_pause_that_was_asked_for_is_kept() -> None:
 
 
 def test_a_server_is_started_from_the_digest_not_the_tag() -> None:
-    options = launches.server_options(launches.named(FOUND, digest="sha256:d", now=NOW))
+    options = server_options(launches.named(FOUND, digest="sha256:d", now=NOW))
     assert options["image"] == "registry.example.org/plots@sha256:d"
 
 

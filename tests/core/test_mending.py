@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from functions.core.build import Build
-from functions.core.launch import AskHub, Launch, Phase, StartServer, Step, Wait
+from functions.core.launch import Launch, Phase
 from functions.core.mending import (
     Abandon,
     Advance,
@@ -22,6 +22,7 @@ from functions.core.mending import (
     mend_build,
     mend_launch,
 )
+from functions.core.next_step import AskHub, StartServer, Step, Wait
 from functions.core.ports import BuildReport, BuildStatus, ResolvedRepo
 
 NOW = 1_000_000.0

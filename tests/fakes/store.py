@@ -17,7 +17,8 @@ class Died(BaseException):
 
 
 class FakeStore:
-    """Keeps records in memory; `queries` is every query that was asked, `deletions` every key that was to go.
+    """Keeps records in memory; `queries` is every query that was asked, `got` the kind of every record that was read,
+    `deletions` every key that was to go.
 
     `calls_left` is after how many calls the instance that calls dies; None: it lives. `meanwhile` is what somebody else
     does before the answer to a query arrives, one for each query.
@@ -27,6 +28,7 @@ class FakeStore:
         self.calls_left: int | None = None
         self.meanwhile: list[Callable[[], object]] = []
         self.queries: list[tuple[str, str, str]] = []
+        self.got: list[str] = []
         self.deletions: list[str] = []
         self._records: dict[tuple[str, str], tuple[str, str]] = {}
         self._versions = count(1)
@@ -39,6 +41,7 @@ class FakeStore:
 
     def get(self, kind: str, key: str) -> Document | None:
         self._call()
+        self.got.append(kind)
         with self._lock:
             record = self._records.get((kind, key))
         return record and _document(key, record)

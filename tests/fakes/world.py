@@ -19,7 +19,9 @@ from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
+from functions.state.hub_gate import HubGate
 from functions.state.limits import KnownLimits
+from functions.state.places import KnownPlaces
 from functions.state.retention import image_until
 from functions.world import World
 from tests.fakes.builds import FakeBackend
@@ -87,6 +89,9 @@ class Fakes:
         """Another instance over the same services; *store* is what it has instead of the fake one."""
         store = store or self.store
         config = _loaded(json.dumps(DOCUMENT | self.settings))
+        clock, gone_s = self.clock.now, config.launches.watcher_gone_s
+        limits = KnownLimits(store, clock)
+        places = KnownPlaces(records.launches(store), limits.now, clock, now=clock, watcher_gone_s=gone_s)
         world = World(
             config=config,
             providers={"gh": self.provider},
@@ -96,13 +101,9 @@ class Fakes:
             store=store,
             builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
             launches=records.launches(store),
-            limits=KnownLimits(
-                store,
-                records.launches(store),
-                self.clock.now,
-                now=self.clock.now,
-                watcher_gone_s=config.launches.watcher_gone_s,
-            ),
+            limits=limits,
+            places=places,
+            gate=HubGate(places, clock, now=clock, sleep=self.clock.sleep),
             refs=Refs(
                 store,
                 self.clock.now,

@@ -28,6 +28,7 @@ from functions.core.specs import is_sha
 from functions.launching.arrival import Asked
 from functions.launching.stream import launch_stream
 from functions.on_build_complete import on_build_complete
+from functions.state.limits import LIFE_S
 from functions.world import World
 from tests.fakes.git_host import GitHost, Repository, git_host, new_repository
 from tests.fakes.provider import FakeProvider
@@ -122,6 +123,18 @@ def test_w03_the_stream_of_a_failed_build_ends_and_is_no_longer_in_progress(fake
 def test_w04_a_failure_is_told_once_and_in_words(fakes: Fakes) -> None:
     failures = [event for event in fail_the_build(fakes) if event["phase"] == "failed"]
     assert failures == [{**failures[0], "message": "no such package\n"}]
+
+
+def test_w05_a_hub_that_is_full_after_a_new_build_says_so_once(fakes: Fakes) -> None:
+    repo = fakes.know(SPEC)
+    told = story(fakes.world())
+    next(told)
+    fakes.world().limits.change(lambda limits: replace(limits, total_quota=0))
+    fakes.clock.sleep(LIFE_S)
+    fakes.finish_build(repo)
+    failures = [event for event in told if event["phase"] == "failed"]
+    assert [event["message"] for event in failures] == ["Too many users on this BinderHub! Try again soon.\n"]
+    assert fakes.hub.started == []
 
 
 REFUSALS = [

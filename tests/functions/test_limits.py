@@ -18,7 +18,8 @@ CLIENT = "198.51.100.7"
 
 @pytest.fixture
 def fakes() -> Fakes:
-    fakes = Fakes()
+    """A hub that has no queue: who finds no room is refused."""
+    fakes = Fakes(settings={"launches": {"secret": "s" * 32, "queue_length": 0}})
     fakes.know(SPEC, built=True)
     return fakes
 

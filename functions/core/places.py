@@ -1,0 +1,185 @@
+"""Who has a place on the hub, who waits for one, and in which order: what the records of launches show at one moment.
+
+A hub has as many places as its quota says, or as its JupyterHub will start at once. Whoever waits is ordered so that no
+repository and no person gets ahead of others that have fewer places: by how many places one's repository, and one's
+person, has or would have been given before; then by who came first. Pure.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from functions.core.launch import Launch, Phase
+from functions.core.limits import InUse, Limits
+
+# Less is too short a while to tell from how fast places become free.
+LEAST_OBSERVED_S = 5.0
+_NETWORK_OF_ONE_PERSON_BITS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether a launch may go on; if not, how many are before it, and after about how many seconds its turn comes, None
+    when nobody knows."""
+
+    now: bool
+    ahead: int = 0
+    estimate_s: float | None = None
+
+
+GO = Turn(now=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """The places of a hub at the moment *at*, in seconds since the epoch.
+
+    `taken` are servers that run or are on their way, `waiting` the launches that will want one, as far as somebody
+    watches. `turns` are of those whose image is there, `starts` of those that have a place and wait for the Hub to take
+    their start, both by launch id; `starting` is how many the Hub has taken and not finished. `late` have taken a place
+    that others had taken before them. `known` is every open launch by its id.
+    """
+
+    at: float
+    taken: InUse = InUse()
+    waiting: InUse = InUse()
+    turns: Mapping[str, Turn] = field(default_factory=dict)
+    starts: Mapping[str, Turn] = field(default_factory=dict)
+    starting: int = 0
+    late: frozenset[str] = frozenset()
+    known: Mapping[str, Phase] = field(default_factory=dict)
+
+
+def places(
+    unfinished: Collection[Launch], running: Collection[Launch], limits: Limits, *, now: float, watcher_gone_s: float
+) -> Places:
+    """The places that *unfinished* launches and *running* servers have and wait for, where *limits* hold."""
+
+    # One that nobody watches gets no server, so it must not keep others from theirs.
+    def watched(it: Launch) -> bool:
+        return now - it.last_seen_at <= watcher_gone_s
+
+    waiting = [it for it in unfinished if it.phase is Phase.WAITING and not it.build_only and watched(it)]
+    queued = [it for it in waiting if it.queued_at]
+    launching = [it for it in unfinished if it.phase is Phase.LAUNCHING]
+    unasked = [it for it in launching if not it.asked_at and watched(it)]
+    asked = [it for it in launching if it.asked_at]
+    holding = [*asked, *unasked, *running]
+    return Places(
+        at=now,
+        taken=_count(holding),
+        waiting=_count(waiting),
+        turns=_turns(in_order(queued, holding), holding, limits, now=now),
+        starts=_starts(in_order(unasked, asked), [*asked, *running], now=now),
+        starting=len(asked),
+        late=_late(unasked, [*asked, *running], limits),
+        known={it.id: it.phase for it in unfinished},
+    )
+
+
+def in_order(waiting: Collection[Launch], holding: Collection[Launch]) -> Sequence[Launch]:
+    """*waiting* in the order of their turns, while *holding* have a place already."""
+    of_repo = Counter(it.repo.repo_url for it in holding)
+    of_person = Counter(map(person, holding))
+    ranks: dict[str, int] = {}
+    by_repo: defaultdict[str, list[tuple[int, Launch]]] = defaultdict(list)
+    in_repo: Counter[tuple[str, str]] = Counter()
+    for launch in sorted(waiting, key=_came):
+        one, repo = person(launch), launch.repo.repo_url
+        ranks[launch.id] = of_person[one]
+        by_repo[repo].append((in_repo[repo, one], launch))
+        of_person[one] += 1
+        in_repo[repo, one] += 1
+    for repo, launches in by_repo.items():
+        # Among those of one repository, nobody's second comes before another's first.
+        launches.sort(key=lambda it: (it[0], _came(it[1])))
+        for index, (_, launch) in enumerate(launches):
+            ranks[launch.id] = max(ranks[launch.id], of_repo[repo] + index)
+    return sorted(waiting, key=lambda it: (ranks[it.id], _came(it)))
+
+
+def person(launch: Launch) -> str:
+    """Who has launched, as far as is known: by login or else by address; a whole network of IPv6, where one person has
+    as many addresses as they like."""
+    if launch.principal:
+        return f"principal:{launch.principal}"
+    try:
+        address = ipaddress.ip_address(launch.client_ip)
+    except ValueError:
+        return f"launch:{launch.id}"
+    if address.version == 6 and address.ipv4_mapped is None:
+        return str(ipaddress.ip_network((int(address), _NETWORK_OF_ONE_PERSON_BITS), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+def roomy(places: Places, limits: Limits, spec: str, repo_url: str, arrived: Mapping[str, str]) -> bool:
+    """Whether there is a place for everybody who is known to want one, those included that have *arrived* since: so
+    nobody need be asked to wait for their turn. *arrived* is repositories by launch id."""
+    total = places.taken.total + places.waiting.total + len(arrived)
+    if limits.total_quota is not None and total > limits.total_quota:
+        return False
+    quota = limits.quota_of(spec)
+    counts = (places.taken.by_repo.get(repo_url, 0), places.waiting.by_repo.get(repo_url, 0))
+    return not quota or sum(counts) + sum(url == repo_url for url in arrived.values()) <= quota
+
+
+def _turns(order: Sequence[Launch], holding: Collection[Launch], limits: Limits, *, now: float) -> dict[str, Turn]:
+    free = None if limits.total_quota is None else limits.total_quota - len(holding)
+    by_repo = Counter(it.repo.repo_url for it in holding)
+    pace_s = _pace_s([it.queued_at for it in order], [it.named_at for it in holding], now=now)
+    turns: dict[str, Turn] = {}
+    before: list[str] = []
+    for launch in order:
+        repo = launch.repo.repo_url
+        quota = limits.quota_of(f"{launch.provider}/{launch.spec}")
+        full, repo_full = free is not None and free <= 0, bool(quota) and by_repo[repo] >= quota
+        if not full and not repo_full:
+            turns[launch.id] = GO
+            by_repo[repo] += 1
+            free = None if free is None else free - 1
+            continue
+        # While only the repository is full, others do not stand in the way.
+        ahead = len(before) if full else before.count(repo)
+        turns[launch.id] = Turn(now=False, ahead=ahead, estimate_s=pace_s and (ahead + 1) * pace_s)
+        before.append(repo)
+    return turns
+
+
+def _late(unasked: Collection[Launch], holding: Collection[Launch], limits: Limits) -> frozenset[str]:
+    total, by_repo = len(holding), Counter(it.repo.repo_url for it in holding)
+    late = set()
+    for launch in sorted(unasked, key=lambda it: (it.named_at, it.id)):
+        repo, quota = launch.repo.repo_url, limits.quota_of(f"{launch.provider}/{launch.spec}")
+        if (limits.total_quota is not None and total >= limits.total_quota) or (quota and by_repo[repo] >= quota):
+            late.add(launch.id)
+            continue
+        total += 1
+        by_repo[repo] += 1
+    return frozenset(late)
+
+
+def _starts(order: Sequence[Launch], started: Iterable[Launch], *, now: float) -> dict[str, Turn]:
+    pace_s = _pace_s([it.named_at for it in order], [it.asked_at for it in started], now=now)
+    return {
+        launch.id: Turn(now=False, ahead=index, estimate_s=pace_s and (index + 1) * pace_s)
+        for index, launch in enumerate(order)
+    }
+
+
+def _pace_s(waiting_since: Collection[float], went: Iterable[float], *, now: float) -> float | None:
+    """Seconds between two turns since the queue began, None while nobody's came."""
+    since = min(waiting_since, default=now)
+    count = sum(at >= since for at in went)
+    return (now - since) / count if count and now - since >= LEAST_OBSERVED_S else None
+
+
+def _count(launches: Iterable[Launch]) -> InUse:
+    by_repo = Counter(it.repo.repo_url for it in launches)
+    return InUse(by_repo.total(), by_repo)
+
+
+def _came(launch: Launch) -> tuple[float, str]:
+    return launch.created_at, launch.id

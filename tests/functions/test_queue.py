@@ -1,0 +1,332 @@
+"""More people than places: who waits is told so, goes on in order, and costs the services nothing."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from functions import admin
+from functions.application import make_application
+from functions.core.errors import RateLimited, UpstreamError
+from functions.core.launch import Launch, Phase
+from functions.launching.advance import advance
+from functions.launching.arrival import arrive
+from functions.launching.stream import SEEN_EVERY_S, launch_stream
+from functions.state.places import LIFE_S
+from functions.world import World
+from tests.fakes.world import Fakes
+from tests.functions.following import SPEC, asked, follow, launch, phases
+
+STOPPED = partial(replace, phase=Phase.STOPPED)
+PEOPLE = tuple(f"192.0.2.{n}" for n in range(1, 60))
+
+
+@pytest.fixture
+def fakes() -> Fakes:
+    fakes = Fakes()
+    fakes.know(SPEC, built=True)
+    return fakes
+
+
+def command(fakes: Fakes, text: str) -> None:
+    admin.run(text.split(), fakes.world().limits, say=lambda _: None, who="operator")
+
+
+def come(world: World, who: str, spec: str = SPEC) -> Launch:
+    """Somebody clicks and has the first steps taken, as the stream does it."""
+    begun = arrive(replace(asked(spec), client_ip=who), world).launch
+    return advance(begun.id, world) or begun
+
+
+def waits(told: Iterator[dict[str, Any]]) -> dict[str, Any]:
+    return next(event for event in told if "queue" in event)
+
+
+def test_who_finds_the_hub_full_is_queued_and_goes_on_when_a_server_ends(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    first = come(fakes.world(), PEOPLE[0])
+    told = follow(fakes.world())
+    event = waits(told)
+    assert event["phase"] == "waiting"
+    assert event["message"] == "This hub is full. You are number 1 in the queue.\n"
+    assert event["queue"] == {"position": 1, "estimate_s": None}
+    world = fakes.world()
+    world.launches.change(first.id, STOPPED)
+    assert phases(list(told)) == ["built", "launching", "ready"]
+
+
+def test_the_stream_tells_a_position_once_and_says_when_it_changes(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    come(fakes.world(), PEOPLE[0])
+    before = come(fakes.world(), PEOPLE[1])
+    told = follow(fakes.world())
+    assert waits(told)["queue"]["position"] == 2
+    started = fakes.clock.time
+    fakes.world().launches.change(before.id, STOPPED)
+    assert waits(told)["queue"]["position"] == 1
+    assert fakes.clock.time - started <= LIFE_S + 1
+
+
+def test_an_image_is_built_while_its_launch_waits_for_a_place(fakes: Fakes) -> None:
+    new = fakes.know("owner/new/main")
+    command(fakes, "quota 1")
+    come(fakes.world(), PEOPLE[0])
+    told = follow(fakes.world(), asked("owner/new/main"))
+    assert next(told)["message"] == "Waiting for build to start...\n"
+    fakes.finish_build(new, "done")
+    assert waits(told)["queue"]["position"] == 1
+
+
+def test_a_queue_is_bounded_and_then_refuses_with_the_message_of_the_quota() -> None:
+    fakes = Fakes(settings={"launches": {"secret": "s" * 32, "queue_length": 2}})
+    fakes.know(SPEC, built=True)
+    command(fakes, "quota 1")
+    world = fakes.world()
+    for who in PEOPLE[:3]:
+        come(world, who)
+    [refused] = launch(fakes.world())
+    assert (refused["status_code"], refused["message"]) == (
+        429,
+        "Too many users on this BinderHub! Try again soon.\n",
+    )
+
+
+def test_a_hub_that_waits_for_nothing_refuses_at_once(fakes: Fakes) -> None:
+    command(fakes, "quota 0")
+    [refused] = launch(fakes.world())
+    assert refused["status_code"] == 429
+
+
+def test_closing_the_hub_ends_who_waits_with_its_message_and_leaves_servers_alone(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    assert come(fakes.world(), PEOPLE[0]).user
+    told = follow(fakes.world())
+    waits(told)
+    command(fakes, "close Until noon.")
+    command(fakes, "quota 5")
+    end = list(told)[-1]
+    assert (end["phase"], end["status_code"], end["message"]) == ("failed", 429, "Until noon.\n")
+    assert len(fakes.hub.started) == 1
+
+
+def test_a_quota_that_was_lowered_holds_back_who_waits_already(fakes: Fakes) -> None:
+    new = fakes.know("owner/new/main")
+    command(fakes, "quota 5")
+    come(fakes.world(), PEOPLE[0])
+    told = follow(fakes.world(), asked("owner/new/main"))
+    next(told)
+    command(fakes, "quota 1")
+    fakes.clock.sleep(LIFE_S)
+    fakes.finish_build(new)
+    assert waits(told)["queue"]["position"] == 1
+    assert len(fakes.hub.started) == 1
+
+
+def test_who_leaves_the_queue_is_not_waited_for_and_gets_no_server(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    first = come(fakes.world(), PEOPLE[0])
+    come(fakes.world(), PEOPLE[1])
+    fakes.clock.sleep(61)
+    fakes.world().launches.change(first.id, STOPPED)
+    last = launch(fakes.world())
+    assert last[-1]["phase"] == "ready"
+    assert not any("queue" in event for event in last)
+
+
+def test_waiting_for_a_turn_costs_one_look_every_few_seconds_and_no_reading_of_records(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    world = fakes.world()
+    come(world, PEOPLE[0])
+    chunks = launch_stream(asked(), world)
+    while "queue" not in next(chunks):
+        pass
+    begun, before = fakes.clock.time, len(fakes.store.queries)
+    fakes.store.got.clear()
+    while fakes.clock.time < begun + 300:
+        next(chunks)
+    looks = len(fakes.store.queries) - before
+    # A look is two queries.
+    assert looks <= 2 * (300 / LIFE_S + 1)
+    # That its watcher is there is written down every twenty seconds.
+    assert fakes.store.got.count("launch") <= 300 / SEEN_EVERY_S + 1
+
+
+def test_who_waits_at_an_instance_shares_its_looks(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    world = fakes.world()
+    waiting = [come(world, who) for who in PEOPLE]
+    begun, before = fakes.clock.time, len(fakes.store.queries)
+    for _ in range(100):
+        fakes.clock.sleep(0.1)
+        assert sum(world.places.turn(it).now for it in waiting[1:]) == 0
+    assert len(fakes.store.queries) - before <= 2 * ((fakes.clock.time - begun) / LIFE_S + 1)
+
+
+def test_a_store_that_is_out_leaves_the_queue_as_it_was(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    command(fakes, "quota 1")
+    world = fakes.world()
+    come(world, PEOPLE[0])
+    second = come(world, PEOPLE[1])
+
+    def out(*_: Any, **__: Any) -> None:
+        raise UpstreamError("The store", "is out.")
+
+    fakes.clock.sleep(LIFE_S)
+    assert not world.places.turn(second).now
+    monkeypatch.setattr(fakes.store, "query", out)
+    fakes.clock.sleep(LIFE_S)
+    assert not world.places.turn(second).now
+
+
+def test_the_api_shows_where_a_launch_stands(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    come(fakes.world(), PEOPLE[0])
+    client = make_application(fakes.world()).test_client()
+    wish = {"provider": "gh", "spec": SPEC}
+    shown = client.post("/api/launches", json=wish).get_json()
+    assert (shown["phase"], shown["queue"]) == ("waiting", {"position": 1, "estimate_s": None})
+    assert client.get(f"/api/launches/{shown['id']}").get_json()["queue"]["position"] == 1
+
+
+class Crowd:
+    """People over several instances, who come, are served and leave; counts what is wrong on the way."""
+
+    def __init__(self, fakes: Fakes, seed: int, quota: int) -> None:
+        self.fakes, self.quota, self.chance = fakes, quota, random.Random(seed)
+        self.worlds = [fakes.world() for _ in range(3)]
+        self.served: list[str] = []
+        self.open: list[Launch] = []
+        self.most = 0
+
+    def run(self, people: int) -> None:
+        specs = (SPEC, "owner/other/main", "owner/third/main")
+        left = [(who, self.chance.choice(specs)) for who in (PEOPLE * 3)[:people]]
+        while left or self.open:
+            for _ in range(self.chance.randrange(6)):
+                if left:
+                    who, spec = left.pop()
+                    self.open.append(come(self.chance.choice(self.worlds), who, spec))
+            self._everybody_looks()
+            self._some_leave()
+            self.fakes.clock.sleep(self.chance.choice((0.5, 1.0, 2.0)))
+
+    def _everybody_looks(self) -> None:
+        self.chance.shuffle(self.open)
+        now = self.fakes.clock.time
+        for it in self.open:
+            world = self.chance.choice(self.worlds)
+            world.launches.change(it.id, partial(replace, last_seen_at=now))
+            after = advance(it.id, world)
+            if after is not None and after.user and it.id not in self.served:
+                self.served.append(it.id)
+        self.open = [it for it in self.open if it.id not in self.served]
+
+    def _some_leave(self) -> None:
+        store = self.worlds[0].launches
+        holding = [it for it in store.where("open", "yes", limit=5000) if it.user]
+        holding += store.where("running", "yes", limit=5000)
+        self.most = max(self.most, len(holding))
+        for it in holding:
+            if self.chance.random() < 0.3:
+                store.change(it.id, STOPPED)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_over_several_instances_nobody_is_lost_and_the_quota_holds(fakes: Fakes, seed: int) -> None:
+    for name in ("other", "third"):
+        fakes.know(f"owner/{name}/main", built=True)
+    command(fakes, "quota 5")
+    crowd = Crowd(fakes, seed, quota=5)
+    crowd.run(people=60)
+    assert len(crowd.served) == len(set(crowd.served)) == 60
+    assert crowd.most <= 5
+
+
+class BusyHub:
+    """A hub that has *limit* starts pending at most, as JupyterHub's concurrent_spawn_limit."""
+
+    def __init__(self, fakes: Fakes, limit: int, retry_after_s: float) -> None:
+        self.fakes, self.limit, self.retry_after_s = fakes, limit, retry_after_s
+        self.pending: list[str] = []
+        self.refusals = 0
+        self._start = fakes.hub.start_server
+        fakes.hub.start_server = self.start_server  # type: ignore[method-assign]
+
+    def start_server(self, user: str, options: Any) -> None:
+        if len(self.pending) >= self.limit:
+            self.refusals += 1
+            raise RateLimited("JupyterHub", retry_after_s=self.retry_after_s)
+        self._start(user, options)
+        self.pending.append(user)
+
+    def finish(self, count: int) -> None:
+        for user in self.pending[:count]:
+            self.fakes.hub.make_ready(user)
+        del self.pending[:count]
+
+
+def test_a_busy_hub_is_asked_in_order_and_hardly_in_vain(fakes: Fakes) -> None:
+    hub = BusyHub(fakes, limit=8, retry_after_s=45)
+    worlds = [fakes.world(), fakes.world()]
+    waiting = []
+    for number, who in enumerate(PEOPLE[:40]):
+        fakes.clock.sleep(0.01)
+        waiting.append(come(worlds[number % 2], who))
+    begun = fakes.clock.time
+    while any(it.phase is not Phase.READY for it in waiting) and fakes.clock.time < begun + 600:
+        fakes.clock.sleep(1)
+        hub.finish(2)
+        now = fakes.clock.time
+        for number, it in enumerate(waiting):
+            if it.phase is not Phase.READY:
+                worlds[0].launches.change(it.id, partial(replace, last_seen_at=now))
+                waiting[number] = advance(it.id, worlds[number % 2]) or it
+    assert {it.phase for it in waiting} == {Phase.READY}
+    asked_at = [it.asked_at for it in waiting]
+    assert all(before <= after + LIFE_S for before, after in zip(asked_at, asked_at[1:], strict=False))
+    # Forty at two a second would be twenty seconds; a place is seen to be free within three.
+    assert fakes.clock.time - begun < 60
+    assert hub.refusals <= 4
+
+
+def test_a_busy_hub_that_frees_no_start_is_asked_again_after_the_time_it_named(fakes: Fakes) -> None:
+    hub = BusyHub(fakes, limit=0, retry_after_s=45)
+    world = fakes.world()
+    told = follow(world)
+    event = waits(told)
+    assert event["message"] == "The hub is busy. You are number 1 in the queue.\n"
+    hub.limit = 1
+    begun = fakes.clock.time
+    assert list(told)[-1]["phase"] == "ready"
+    assert 45 <= fakes.clock.time - begun < 45 + 2 * LIFE_S
+    assert hub.refusals == 1
+
+
+def test_a_hub_that_is_busy_for_an_hour_loses_nobody(fakes: Fakes) -> None:
+    hub = BusyHub(fakes, limit=0, retry_after_s=60)
+    told = follow(fakes.world())
+    waits(told)
+    end = fakes.clock.time + 3000
+    for event in told:
+        assert event["phase"] != "failed"
+        if fakes.clock.time > end:
+            break
+        if fakes.clock.time > end - 100:
+            hub.limit = 1
+    else:
+        assert event["phase"] == "ready"
+
+
+def test_the_position_is_json_that_clients_can_ignore(fakes: Fakes) -> None:
+    """Known clients show `message` and look at `phase` alone."""
+    command(fakes, "quota 1")
+    come(fakes.world(), PEOPLE[0])
+    event = waits(follow(fakes.world()))
+    assert set(event) == {"phase", "message", "queue"}
+    assert json.loads(json.dumps(event)) == event
