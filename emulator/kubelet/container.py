@@ -3,79 +3,91 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from emulator.images import PulledImage
-from emulator.kubelet.cgroups import Cgroup, Limits
-from emulator.kubelet.environment import (
-    ConfigError,
-    Downward,
-    Source,
-    Sources,
-    command_line,
-    container_environment,
-    referenced,
-)
-from emulator.kubelet.identity import refused, user_of
-from emulator.kubelet.images import host_paths, image_id
-from emulator.kubelet.launching import (
-    ContainerFolder,
-    environment_of,
-    fitted,
-    hosts_file,
-    limits_of,
-    sandbox_of,
-)
-from emulator.kubelet.logs import LogWriter
+from emulator.kubelet.cgroups import Cgroup
+from emulator.kubelet.environment import ConfigError
+from emulator.kubelet.preparing import Preparation, Surroundings
 from emulator.kubelet.probes import Target
 from emulator.kubelet.probing import Prober
-from emulator.kubelet.process import ContainerProcess, Exit
 from emulator.kubelet.pulling import Puller
+from emulator.kubelet.runs import Run
 from emulator.kubelet.services import Services, Stopped, delays, shown_delay, unless_stopped
-from emulator.kubelet.spawning import Launch, StartError
+from emulator.kubelet.spawning import ContainerProcess, Exit, Launch, StartError
 from emulator.kubelet.states import ContainerRecord, Running, State, Terminated, Waiting
-from emulator.kubelet.volumes import Volume, VolumeError, container_mounts
+from emulator.kubelet.status import LOST
+from emulator.kubelet.volumes import VolumeError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a container gets from its pod."""
-
-    pod: Mapping[str, Any]
-    volumes: Mapping[str, Volume]
-    pod_ip: str
-    is_init: bool
-    stop: asyncio.Event
-    fetch: Callable[[Iterable[Source]], Awaitable[Sources]]
-    changed: Callable[[], None]
 
 
 class Container:
     """A container that lives as its pod's restart policy says. `record` tells how it is now."""
 
     def __init__(
-        self, spec: Mapping[str, Any], record: ContainerRecord, around: Surroundings, services: Services
+        self,
+        spec: Mapping[str, Any],
+        record: ContainerRecord,
+        around: Surroundings,
+        services: Services,
+        *,
+        left: Run | None = None,
     ) -> None:
+        """*record* is how the API server knows it, *left* the run that a kubelet before this one began, if any."""
         self.record = record
         self.process: ContainerProcess | None = None
-        self.writer: LogWriter | None = None
+        self.ended: asyncio.Event | None = None
         self._spec, self._around, self._services = spec, around, services
         kind = "initContainers" if around.is_init else "containers"
         self._field_path = f"spec.{kind}{{{spec['name']}}}"
+        self._preparation = Preparation(spec=spec, around=around, services=services, tell=self._tell)
         self._pauses = delays(services.timing)
         self._runs = 0
         self._last = record.last
         # A container met again while it waited to be restarted is on its way to the next run.
         self.number = record.restarts + (record.last is not None and isinstance(record.state, Waiting))
+        self._met(left)
+
+    def _met(self, left: Run | None) -> None:
+        """Go on from what a kubelet before this one left; what has been reported of it already counts more."""
+        state = self.record.state
+        reported = isinstance(state, Terminated) and left is not None and left.number <= self.record.restarts
+        if left is not None and left.told and left.number >= self.number and not reported:
+            self._take(left)
+        elif isinstance(state, Running):
+            self._set(
+                Terminated(
+                    exit_code=137,
+                    reason=LOST,
+                    message="Nothing is known of the container any more",
+                    started_at=state.started_at,
+                    finished_at=self._services.now(),
+                    container_id=self.record.container_id,
+                )
+            )
+
+    def _take(self, left: Run) -> None:
+        state = self.record.state
+        if left.number > self.record.restarts and isinstance(state, Terminated):
+            self._last = state
+        ran = isinstance(state, Running) and left.number == self.record.restarts
+        self.number = left.number
+        self.process = ContainerProcess(self._preparation.record, left, cgroup=self._preparation.cgroup(left.number))
+        self.ended = asyncio.Event()
+        self._is_made(left.container_id, left.image_id)
+        if left.started_at is not None:
+            running = Running(left.started_at)
+            # Whether it is ready and has started is as it was, if that is known.
+            self.record = replace(self.record, state=running) if ran else self._as_new(running)
 
     async def live(self) -> Terminated:
         """Run, again and again as the policy says; return how it ended for good. Raises Stopped."""
+        if self.process:
+            await self._go_on(self.process)
         while True:
             ended = self.record.state
             if isinstance(ended, Terminated):
@@ -90,55 +102,71 @@ class Container:
             self._tell("Normal", "Killing", f"Stopping container {self.record.name}")
             self.process.terminate()
 
+    async def _go_on(self, process: ContainerProcess) -> None:
+        """See a run to its end that a kubelet before this one began."""
+        failed = process.run and process.run.error
+        try:
+            self._end(await self._watch(process) if failed is None else StartError(failed))
+        finally:
+            await self._clean_up(process.cgroup)
+
     async def _one_run(self) -> None:
         if self._around.stop.is_set():
             raise Stopped
-        folder = ContainerFolder.of(self._around.pod, self.record.name, self._services.layout)
-        image = await self._image(folder)
+        await self._around.mounted()
+        image = await self._image()
         while True:
             try:
-                launch = await self._prepare(image, folder)
+                launch = await self._preparation.launch(image, self.number)
                 break
             except (ConfigError, VolumeError, ValueError, OSError) as error:
                 self._wait_because("CreateContainerConfigError", str(error))
                 self._tell("Warning", "Failed", f"Error: {error}")
                 await self._pause(self._services.timing.retry_s)
         self._tell("Normal", "Created", f"Created container {self.record.name}")
+        self.ended = asyncio.Event()
+        self._is_made(launch.container_id, launch.image_id)
         try:
-            self._end(await self._run(launch, image), message=folder.termination_message())
+            self._end(await self._run(launch))
         finally:
-            self.process = None
-            launch.log.close()
-            if launch.cgroup:
-                launch.cgroup.remove()
-            await asyncio.to_thread(folder.remove)
+            await self._clean_up(launch.cgroup)
 
-    async def _run(self, launch: Launch, image: PulledImage) -> Exit | StartError:
-        identity = f"{self._around.pod['metadata']['uid']}/{self.record.name}/{self.number}"
+    def _is_made(self, container_id: str, image_id: str) -> None:
         self.record = replace(
-            self.record,
-            restarts=self.number,
-            last=self._last,
-            image_id=image_id(image),
-            container_id=f"process://{hashlib.sha256(identity.encode()).hexdigest()}",
+            self.record, restarts=self.number, last=self._last, container_id=container_id, image_id=image_id
         )
+
+    async def _run(self, launch: Launch) -> Exit | StartError:
         try:
             process = await self._services.runtime.start(launch)
         except StartError as error:
             return error
-        self._set(Running(self._services.now()))
+        self._set(Running(process.run and process.run.started_at or self._services.now()))
         self._tell("Normal", "Started", f"Started container {self.record.name}")
         self.process = process
+        return await self._watch(process)
+
+    async def _watch(self, process: ContainerProcess) -> Exit:
         if self._around.stop.is_set():
             process.terminate()
-        probing = asyncio.ensure_future(self._probe(launch))
+        if self._around.killed.is_set():
+            process.kill()
+        probing = asyncio.ensure_future(self._probe(process))
         try:
             return await process.wait()
         finally:
             probing.cancel()
             await asyncio.gather(probing, return_exceptions=True)
 
-    async def _image(self, folder: ContainerFolder) -> PulledImage:
+    async def _clean_up(self, cgroup: Cgroup | None) -> None:
+        self.process = None
+        if self.ended:
+            self.ended.set()
+        if cgroup:
+            cgroup.remove()
+        await asyncio.to_thread(self._preparation.folder.remove)
+
+    async def _image(self) -> PulledImage:
         return await Puller(
             spec=self._spec,
             services=self._services,
@@ -146,66 +174,25 @@ class Container:
             tell=self._tell,
             wait=self._wait_because,
             pause=self._pause,
-            apart=lambda image: self._apart(image, folder),
+            apart=self._preparation.apart,
         ).image()
 
-    async def _apart(self, image: PulledImage, folder: ContainerFolder) -> PulledImage:
-        """The image as a container may use it that neither a sandbox nor its account keeps from changing it."""
-        if self._services.runtime.isolated or self._services.runtime.account:
-            return image
-        await asyncio.to_thread(folder.remove)
-        return await self._services.images.with_own_environment(image, folder.environment)
-
-    async def _prepare(self, image: PulledImage, folder: ContainerFolder) -> Launch:
-        around, services = self._around, self._services
-        limits = limits_of(self._spec)
-        sources = await unless_stopped(around.stop, around.fetch(referenced(self._spec)))
-        downward = Downward(
-            pod=around.pod, pod_ip=around.pod_ip, host_ip=services.host_ip, allocatable=services.allocatable
-        )
-        own = container_environment(self._spec, sources=sources, downward=downward)
-        argv = command_line(self._spec, own, entrypoint=image.entrypoint, command=image.command)
-        user, owner = user_of(around.pod, self._spec), services.runtime.account
-        for each in refused(around.pod, self._spec):
-            self._tell("Warning", "RootRefused", each)
-        hosts = hosts_file(around.pod, around.pod_ip)
-        await asyncio.to_thread(folder.make, image, hosts=hosts, user=user, owner=owner)
-        sandbox = sandbox_of(
-            self._spec,
-            image=image,
-            pod=around.pod,
-            environment=environment_of(image, around.pod, own),
-            folder=folder,
-            layout=services.layout,
-            operator_paths=host_paths(image, registry=services.registry),
-            volumes=tuple(container_mounts(self._spec, around.volumes, own, owner)),
-        )
-        sandbox, argv, undone = fitted(sandbox, argv, folder, isolated=services.runtime.isolated, owner=owner)
-        for each in undone:
-            self._tell("Warning", "FailedMount", each)
-        path = services.layout.log(around.pod, self.record.name, self.number)
-        self.writer = LogWriter(path, limit_bytes=services.log_limit_bytes, now=services.now)
-        return Launch(argv=argv, sandbox=sandbox, cgroup=self._cgroup(limits), log=self.writer)
-
-    def _cgroup(self, limits: Limits) -> Cgroup | None:
-        if self._services.cgroups is None:
-            return None
-        name = f"{self._around.pod['metadata']['uid']}-{self.record.name}-{self.number}"
-        return self._services.cgroups.create(name, limits)
-
-    async def _probe(self, launch: Launch) -> None:
-        if self.process is None:
+    async def _probe(self, process: ContainerProcess) -> None:
+        if not process.alive:
             return
+        running = self.record.state
+        since = running.started_at if isinstance(running, Running) else self._services.now()
         target = Target(
             address=self._around.pod_ip,
             spec=self._spec,
-            process=self.process,
-            launch=launch,
+            process=process,
             runtime=self._services.runtime,
+            age_s=(self._services.now() - since).total_seconds(),
         )
         await Prober(
             spec=self._spec,
             target=target,
+            has_started=self.record.started,
             tell=lambda text: self._tell("Warning", "Unhealthy", text),
             started=lambda: self._note(replace(self.record, started=True)),
             ready=lambda passes: self._note(replace(self.record, passes_probe=passes)),
@@ -257,31 +244,36 @@ class Container:
     def _settled_s(self) -> float:
         return self._services.timing.settled_after_s
 
-    def _end(self, how: Exit | StartError, *, message: str) -> None:
+    def _end(self, how: Exit | StartError) -> None:
         running = self.record.state
         started_at = running.started_at if isinstance(running, Running) else None
-        code, reason = 128, "StartError"
-        if isinstance(how, Exit):
-            code, reason = how.code, "Error" if how.code else "Completed"
-            reason = "OOMKilled" if how.out_of_memory else reason
-        else:
-            message = f"failed to start container process: {how}"
+        if isinstance(how, StartError):
+            code, reason, message = 128, "StartError", f"failed to start container process: {how}"
             self._tell("Warning", "Failed", f"Error: {message}")
+            finished_at = None
+        else:
+            code, finished_at = how.code, how.finished_at
+            reason = "Error" if how.code else "Completed"
+            reason = "OOMKilled" if how.out_of_memory else LOST if how.lost else reason
+            message = self._preparation.folder.termination_message()
         self._set(
             Terminated(
                 exit_code=code,
                 reason=reason,
                 message=message,
                 started_at=started_at,
-                finished_at=self._services.now(),
+                finished_at=finished_at or self._services.now(),
                 container_id=self.record.container_id,
             )
         )
 
     def _set(self, state: State) -> None:
-        ready, started = "readinessProbe" not in self._spec, "startupProbe" not in self._spec
-        self.record = replace(self.record, state=state, passes_probe=ready, started=started)
+        self.record = self._as_new(state)
         self._around.changed()
+
+    def _as_new(self, state: State) -> ContainerRecord:
+        ready, started = "readinessProbe" not in self._spec, "startupProbe" not in self._spec
+        return replace(self.record, state=state, passes_probe=ready, started=started)
 
     def _wait_because(self, reason: str, message: str) -> None:
         self.record = replace(self.record, last=self._last)

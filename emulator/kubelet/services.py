@@ -15,6 +15,7 @@ from emulator.kubelet.events import Events
 from emulator.kubelet.images import Images
 from emulator.kubelet.layout import Layout
 from emulator.kubelet.process import Runtime
+from emulator.kubelet.runs import Process, Runs
 
 T = TypeVar("T")
 
@@ -32,6 +33,8 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
+    """*end_with* is the process without which no container is to run."""
+
     api: Api
     events: Events
     images: Images
@@ -39,6 +42,8 @@ class Services:
     cgroups: Cgroups | None
     addresses: Addresses
     layout: Layout
+    runs: Runs
+    end_with: Process
     timing: Timing
     now: Callable[[], datetime]
     registry: str
