@@ -51,6 +51,8 @@ class Shim:
         self._poll = select.poll()
         self._readers: dict[int, Callable[[int], None]] = {}
         self._streams: dict[int, str] = {}
+        # Kept: one that is forgotten is waited for by its destructor, which would take the exit status.
+        self._process: subprocess.Popen[bytes] | None = None
         self._child = 0
         self._code: int | None = None
         self._main: int | None = None
@@ -106,7 +108,7 @@ class Shim:
             self._read(status, self._learn)
             command = [*spec["wrapper"], "--json-status-fd", str(told), "--", *command]
             passed.append(told)
-        process = subprocess.Popen(
+        self._process = subprocess.Popen(
             command,
             env=spec["environment"],
             cwd=spec["working_dir"],
@@ -117,11 +119,11 @@ class Shim:
             start_new_session=True,
             preexec_fn=self._become,
         )
-        self._child = process.pid
+        self._child = self._process.pid
         for fd in (*(write_end for _, write_end in outputs), *passed):
             os.close(fd)
         if not spec["wrapper"]:
-            self._is_running(process.pid)
+            self._is_running(self._child)
 
     def _become(self) -> None:
         """In the child: join the control groups, be the container's account, and end with the shim."""
