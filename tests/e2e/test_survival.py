@@ -141,11 +141,12 @@ def test_a_kernel_goes_on_while_the_cluster_below_it_dies_and_comes_back(
     stack: Stack, make_repository: MakeRepository, part: str
 ) -> None:
     """The same kernel, over the same connection, in the same pod; and the pod still ends when it is told to."""
-    ready = stack.ready(make_repository(f"outlives-{part}"))
-    [user] = stack.users_of(f"outlives-{part}")
+    name = f"{part}-dies"
+    ready = stack.ready(make_repository(name))
+    [user] = stack.users_of(name)
 
     def pod() -> dict[str, Any]:
-        [found] = [each for each in stack.pods() if f"outlives-{part}" in each["metadata"]["name"]]
+        [found] = [each for each in stack.pods() if name in each["metadata"]["name"]]
         return found
 
     async def story() -> None:
@@ -166,7 +167,7 @@ def test_a_kernel_goes_on_while_the_cluster_below_it_dies_and_comes_back(
 
     asyncio.run(story())
     stack.hub("DELETE", f"/users/{user}/server")
-    wait_until(lambda: f"outlives-{part}" not in str(stack.pods()), what="the pod's end")
+    wait_until(lambda: name not in str(stack.pods()), what="the pod's end")
 
 
 def _is_back(stack: Stack, part: str, dead: int) -> bool:
