@@ -122,15 +122,16 @@ class Record:
             fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
-        with os.fdopen(fd, "rb") as file:
-            try:
-                _check_ours(os.fstat(fd))
-                # Before reading: a process that ends meanwhile has said so in what is read.
-                locked = _locked(fd)
-                return _run(_facts(file.read(_LONGEST_BYTES)), locked=locked)
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
-                log.warning("record %s is ignored: %s", self.path, error)
-                return None
+        try:
+            _check_ours(os.fstat(fd))
+            # Before reading: a process that ends meanwhile has said so in what is read.
+            locked = _locked(fd)
+            return _run(_facts(os.read(fd, _LONGEST_BYTES)), locked=locked)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            log.warning("record %s is ignored: %s", self.path, error)
+            return None
+        finally:
+            os.close(fd)
 
     async def settled(self) -> Run | None:
         """The same once it is known whether the command runs: a kubelet may have ended while it was started."""
