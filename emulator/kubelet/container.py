@@ -11,15 +11,15 @@ from typing import Any
 from emulator.images import PulledImage
 from emulator.kubelet.cgroups import Cgroup
 from emulator.kubelet.environment import ConfigError
+from emulator.kubelet.hooks import Ending, HookFailed, run_hook
 from emulator.kubelet.preparing import Preparation, Surroundings
 from emulator.kubelet.probes import Target
 from emulator.kubelet.probing import Prober
 from emulator.kubelet.pulling import Puller
 from emulator.kubelet.runs import Run
-from emulator.kubelet.services import Services, Stopped, delays, shown_delay, unless_stopped
+from emulator.kubelet.services import BackOff, Services, Stopped, shown_delay, unless_stopped
 from emulator.kubelet.spawning import ContainerProcess, Exit, Launch, StartError
 from emulator.kubelet.states import ContainerRecord, Running, State, Terminated, Waiting
-from emulator.kubelet.status import LOST
 from emulator.kubelet.volumes import VolumeError
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class Container:
         kind = "initContainers" if around.is_init else "containers"
         self._field_path = f"spec.{kind}{{{spec['name']}}}"
         self._preparation = Preparation(spec=spec, around=around, services=services, tell=self._tell)
-        self._pauses = delays(services.timing)
-        self._runs = 0
+        self._ending = Ending(spec, self._tell)
+        self._pauses = BackOff(services.timing)
         self._last = record.last
         # A container met again while it waited to be restarted is on its way to the next run.
         self.number = record.restarts + (record.last is not None and isinstance(record.state, Waiting))
@@ -59,16 +59,7 @@ class Container:
         if left is not None and left.told and left.number >= self.number and not reported:
             self._take(left)
         elif isinstance(state, Running):
-            self._set(
-                Terminated(
-                    exit_code=137,
-                    reason=LOST,
-                    message="Nothing is known of the container any more",
-                    started_at=state.started_at,
-                    finished_at=self._services.now(),
-                    container_id=self.record.container_id,
-                )
-            )
+            self._finish(Exit(137, lost=True), "Nothing is known of the container any more")
 
     def _take(self, left: Run) -> None:
         state = self.record.state
@@ -96,11 +87,16 @@ class Container:
                 await self._back_off(ended)
             await self._one_run()
 
-    def stop(self) -> None:
-        """Ask the process to end, if there is one."""
+    def stop(self, *, grace_s: float) -> None:
+        """Ask the process to end, if there is one; after *grace_s* somebody is to `kill` it."""
         if self.process:
             self._tell("Normal", "Killing", f"Stopping container {self.record.name}")
-            self.process.terminate()
+            self._ending.begin(self._target(self.process), grace_s=grace_s)
+
+    def kill(self, *, now: bool = False) -> None:
+        """Kill the process, if there is one; *now* also if its preStop hook needs more time."""
+        if self.process:
+            self._ending.kill(self.process, now=now)
 
     async def _go_on(self, process: ContainerProcess) -> None:
         """See a run to its end that a kubelet before this one began."""
@@ -141,16 +137,32 @@ class Container:
             process = await self._services.runtime.start(launch)
         except StartError as error:
             return error
-        self._set(Running(process.run and process.run.started_at or self._services.now()))
-        self._tell("Normal", "Started", f"Started container {self.record.name}")
         self.process = process
+        self._tell("Normal", "Started", f"Started container {self.record.name}")
+        started_at = process.run and process.run.started_at or self._services.now()
+        hook = (self._spec.get("lifecycle") or {}).get("postStart")
+        if hook and not self._around.stop.is_set():
+            await self._post_start(hook, process)
+        self._set(Running(started_at))
         return await self._watch(process)
+
+    async def _post_start(self, hook: Mapping[str, Any], process: ContainerProcess) -> None:
+        """Until the hook is done, or the container has ended without it."""
+        hooked = asyncio.ensure_future(run_hook(hook, self._target(process)))
+        ending = asyncio.ensure_future(process.ended())
+        await asyncio.wait({hooked, ending}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (hooked, ending):
+            task.cancel()
+        [failure, _] = await asyncio.gather(hooked, ending, return_exceptions=True)
+        if isinstance(failure, HookFailed):
+            self._tell("Warning", "FailedPostStartHook", "PostStartHook failed")
+            self._end_early(process, "FailedPostStartHook")
 
     async def _watch(self, process: ContainerProcess) -> Exit:
         if self._around.stop.is_set():
-            process.terminate()
+            self._ending.begin(self._target(process), grace_s=self._grace_s)
         if self._around.killed.is_set():
-            process.kill()
+            self._ending.kill(process, now=True)
         probing = asyncio.ensure_future(self._probe(process))
         try:
             return await process.wait()
@@ -160,6 +172,7 @@ class Container:
 
     async def _clean_up(self, cgroup: Cgroup | None) -> None:
         self.process = None
+        self._ending.over()
         if self.ended:
             self.ended.set()
         if cgroup:
@@ -180,15 +193,7 @@ class Container:
     async def _probe(self, process: ContainerProcess) -> None:
         if not process.alive:
             return
-        running = self.record.state
-        since = running.started_at if isinstance(running, Running) else self._services.now()
-        target = Target(
-            address=self._around.pod_ip,
-            spec=self._spec,
-            process=process,
-            runtime=self._services.runtime,
-            age_s=(self._services.now() - since).total_seconds(),
-        )
+        target = self._target(process)
         await Prober(
             spec=self._spec,
             target=target,
@@ -199,6 +204,17 @@ class Container:
             failed=self._give_up,
         ).run()
 
+    def _target(self, process: ContainerProcess) -> Target:
+        running = self.record.state
+        since = running.started_at if isinstance(running, Running) else self._services.now()
+        return Target(
+            address=self._around.pod_ip,
+            spec=self._spec,
+            process=process,
+            runtime=self._services.runtime,
+            age_s=(self._services.now() - since).total_seconds(),
+        )
+
     def _note(self, noted: ContainerRecord) -> None:
         if noted != self.record:
             self.record = noted
@@ -206,13 +222,19 @@ class Container:
 
     def _give_up(self, kind: str) -> None:
         """End a container that failed a probe; its policy says whether it comes back."""
-        if self.process is None:
-            return
-        message = f"Container {self.record.name} failed {kind} probe, will be restarted"
-        self._tell("Normal", "Killing", message)
-        self.process.terminate()
-        grace_s = self._around.pod["spec"].get("terminationGracePeriodSeconds") or 0
-        asyncio.get_running_loop().call_later(grace_s, self.process.kill)
+        if self.process is not None:
+            self._end_early(self.process, f"Container {self.record.name} failed {kind} probe, will be restarted")
+
+    def _end_early(self, process: ContainerProcess, why: str) -> None:
+        self._tell("Normal", "Killing", why)
+        self._ending.begin(self._target(process), grace_s=self._grace_s)
+        asyncio.get_running_loop().call_later(self._grace_s, self._ending.kill, process)
+
+    @property
+    def _grace_s(self) -> float:
+        pod = self._around.pod
+        asked = pod["metadata"].get("deletionGracePeriodSeconds")
+        return float(asked if asked is not None else pod["spec"].get("terminationGracePeriodSeconds") or 0)
 
     def _again(self, ended: Terminated) -> bool:
         if self._around.stop.is_set():
@@ -226,43 +248,32 @@ class Container:
         """Wait before the next run, except before the second of all."""
         self._last = ended
         self.number += 1
-        self._runs += 1
-        if ended.started_at and (ended.finished_at - ended.started_at).total_seconds() >= self._settled_s:
-            self._pauses, self._runs = delays(self._services.timing), 1
-        if self._runs == 1:
+        pause_s, metadata = self._pauses.after(ended), self._around.pod["metadata"]
+        if not pause_s:
             return
-        pause_s, metadata = next(self._pauses), self._around.pod["metadata"]
         pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
-        self._wait_because(
-            "CrashLoopBackOff",
-            f"back-off {shown_delay(pause_s)} restarting failed container={self.record.name} pod={pod}",
-        )
+        why = f"restarting failed container={self.record.name} pod={pod}"
+        self._wait_because("CrashLoopBackOff", f"back-off {shown_delay(pause_s)} {why}")
         self._tell("Warning", "BackOff", f"Back-off restarting failed container {self.record.name} in pod {pod}")
         await self._pause(pause_s)
 
-    @property
-    def _settled_s(self) -> float:
-        return self._services.timing.settled_after_s
-
     def _end(self, how: Exit | StartError) -> None:
+        if isinstance(how, Exit):
+            self._finish(how, self._preparation.folder.termination_message())
+            return
+        message = f"failed to start container process: {how}"
+        self._tell("Warning", "Failed", f"Error: {message}")
+        self._finish(Exit(128, reason="StartError"), message)
+
+    def _finish(self, how: Exit, message: str) -> None:
         running = self.record.state
-        started_at = running.started_at if isinstance(running, Running) else None
-        if isinstance(how, StartError):
-            code, reason, message = 128, "StartError", f"failed to start container process: {how}"
-            self._tell("Warning", "Failed", f"Error: {message}")
-            finished_at = None
-        else:
-            code, finished_at = how.code, how.finished_at
-            reason = "Error" if how.code else "Completed"
-            reason = "OOMKilled" if how.out_of_memory else LOST if how.lost else reason
-            message = self._preparation.folder.termination_message()
         self._set(
             Terminated(
-                exit_code=code,
-                reason=reason,
+                exit_code=how.code,
+                reason=how.told_reason,
                 message=message,
-                started_at=started_at,
-                finished_at=finished_at or self._services.now(),
+                started_at=running.started_at if isinstance(running, Running) else None,
+                finished_at=how.finished_at or self._services.now(),
                 container_id=self.record.container_id,
             )
         )

@@ -144,7 +144,7 @@ class Pod:
         except Exception as error:
             # A spec that neither the API server nor we understand ends its pod, not the kubelet.
             log.exception("pod %s cannot be run", self.manifest["metadata"]["name"])
-            self._kill()
+            self._kill(True)
             self._fail("InvalidPod", f"{type(error).__name__}: {error}")
         finally:
             if deadline:
@@ -273,12 +273,11 @@ class Pod:
     def _halt(self, *, grace_s: float) -> None:
         first, loop = not self._stop.is_set(), asyncio.get_running_loop()
         self._stop.set()
-        self._killers.append(loop.call_later(grace_s, self._kill))
+        self._killers.append(loop.call_later(grace_s, self._kill, grace_s <= 0))
         for container in self._containers.values() if first else ():
-            container.stop()
+            container.stop(grace_s=grace_s)
 
-    def _kill(self) -> None:
+    def _kill(self, now: bool) -> None:
         self._killed.set()
         for container in self._containers.values():
-            if container.process:
-                container.process.kill()
+            container.kill(now=now)

@@ -51,7 +51,7 @@ async def _passes(probe: Mapping[str, Any], target: Target, tell: Callable[[str]
     timeout_s = probe.get("timeoutSeconds") or 1
     try:
         async with asyncio.timeout(timeout_s):
-            await _ask(probe, target)
+            await ask(probe, target)
     except (
         OSError,
         TimeoutError,
@@ -67,7 +67,8 @@ async def _passes(probe: Mapping[str, Any], target: Target, tell: Callable[[str]
     return True
 
 
-async def _ask(probe: Mapping[str, Any], target: Target) -> None:
+async def ask(probe: Mapping[str, Any], target: Target) -> None:
+    """Ask once, with all the time it takes. Raises Failed, and what the network and the specification give rise to."""
     if "httpGet" in probe:
         await _http(probe["httpGet"], target)
     elif "tcpSocket" in probe:

@@ -40,6 +40,7 @@ _CHUNK_BYTES = 65536
 _LOOK_MS = 4
 # After so many looks a process called bwrap is taken for the command: that may be called so, too.
 _LOOKS = 500
+_KILLED = 128 + signal.SIGKILL
 
 
 class Shim:
@@ -160,6 +161,7 @@ class Shim:
         self._forget(fd)
         self._cut_short = True
         kill_descendants()
+        self._reap()
 
     def _ask(self) -> None:
         """Of processes that shut the command in, only the command is asked to end."""
@@ -180,7 +182,8 @@ class Shim:
                     code = os.waitstatus_to_exitcode(ended[1])
                     self._code = code if code >= 0 else 128 - code
         except ChildProcessError:
-            return
+            # Nothing is left; without a command of which we know how it ended, there is nothing to wait for either.
+            self._code = _KILLED if self._code is None else self._code
 
     def _hear(self, fd: int) -> None:
         if chunk := os.read(fd, _CHUNK_BYTES):

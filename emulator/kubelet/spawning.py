@@ -64,12 +64,20 @@ class Shell:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a container ended; nobody knows if it is *lost*."""
+    """How a container ended; nobody knows if it is *lost*. *reason* says it where more is known than that."""
 
     code: int
+    reason: str = ""
     finished_at: datetime | None = None
     out_of_memory: bool = False
     lost: bool = False
+
+    @property
+    def told_reason(self) -> str:
+        """Kubernetes' word for it."""
+        if self.lost or self.out_of_memory:
+            return "ContainerStatusUnknown" if self.lost else "OOMKilled"
+        return self.reason or ("Error" if self.code else "Completed")
 
 
 async def spawn(launch: Launch, shell: Shell) -> ContainerProcess:
@@ -156,10 +164,15 @@ class ContainerProcess:
     def alive(self) -> bool:
         return self._shim is not None
 
-    async def wait(self) -> Exit:
+    async def ended(self) -> None:
         """Return when nothing of the container is left and all it said is in the log."""
         if self._shim is not None:
             await readable(self._shim)
+
+    async def wait(self) -> Exit:
+        """The same, and tell how it ended."""
+        await self.ended()
+        if self._shim is not None:
             os.close(self._shim)
             self._shim = None
         if self._child is not None:

@@ -18,8 +18,6 @@ OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "Containe
 LIVE = ("Pending", "Running")
 NOT_READY = "ContainersNotReady"
 COMPLETED = "PodCompleted"
-# Why a container has ended of which nothing is known any more.
-LOST = "ContainerStatusUnknown"
 
 
 def pod_status(pod: Manifest, record: PodRecord, *, now: datetime) -> dict[str, Any]:

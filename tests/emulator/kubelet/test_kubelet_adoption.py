@@ -161,7 +161,10 @@ def test_who_follows_the_log_of_an_adopted_container_sees_all_of_it_to_its_end(n
 
 
 def test_an_adopted_container_is_asked_to_end_and_given_its_time(node: Node) -> None:
-    node.namespace.run("trap 'echo asked; sleep 0.5; echo over; exit' TERM; echo up; while :; do sleep 0.05; done")
+    """After its hook."""
+    script = "trap 'cat ~/hooked; sleep 0.5; echo over; exit' TERM; echo up; while :; do sleep 0.05; done"
+    hook = {"exec": {"command": ["sh", "-c", "echo asked > $HOME/hooked"]}}
+    node.namespace.run(script, lifecycle={"preStop": hook})
     node.namespace.wait(lambda pod: pod["status"]["phase"] == "Running" and node.lines() == ["up"])
     uid, pid = node.namespace.pod()["metadata"]["uid"], node.pid()
     log = node.cluster.state / "logs" / f"{node.namespace.name}_a_{uid}" / "main" / "0.log"
