@@ -213,13 +213,17 @@ class Pod:
         """Make the volumes that are not there yet. Raises Stopped."""
         async with self._mounting:
             for volume in self.manifest["spec"].get("volumes") or ():
-                while volume["name"] not in self._volumes:
-                    try:
-                        self._volumes[volume["name"]] = await self._made(volume)
-                    except (VolumeError, ValueError, OSError) as error:
-                        message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
-                        self._services.events.tell(self.manifest, "Warning", "FailedMount", message)
-                        await unless_stopped(self._stop, asyncio.sleep(self._services.timing.retry_s))
+                if volume["name"] not in self._volumes:
+                    self._volumes[volume["name"]] = await self._made_at_last(volume)
+
+    async def _made_at_last(self, volume: Mapping[str, Any]) -> Volume:
+        while True:
+            try:
+                return await self._made(volume)
+            except (VolumeError, ValueError, OSError) as error:
+                message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
+                self._services.events.tell(self.manifest, "Warning", "FailedMount", message)
+                await unless_stopped(self._stop, asyncio.sleep(self._services.timing.retry_s))
 
     async def _made(self, volume: Mapping[str, Any]) -> Volume:
         services = self._services

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.images import PulledImage
-from emulator.kubelet.cgroups import Cgroup
+from emulator.kubelet.cgroups import Cgroup, Limits
 from emulator.kubelet.environment import (
     Downward,
     Source,
@@ -29,6 +29,7 @@ from emulator.kubelet.launching import (
     sandbox_of,
 )
 from emulator.kubelet.runs import Record, cgroup_name
+from emulator.kubelet.sandbox import Sandbox
 from emulator.kubelet.services import Services, unless_stopped
 from emulator.kubelet.spawning import Launch
 from emulator.kubelet.volumes import Volume, container_mounts
@@ -111,6 +112,10 @@ class Preparation:
         sandbox, argv, undone = fitted(sandbox, argv, folder, isolated=services.runtime.isolated, owner=owner)
         for each in undone:
             self.tell("Warning", "FailedMount", each)
+        return self._launch(argv, sandbox, limits, image_id(image), number)
+
+    def _launch(self, argv: tuple[str, ...], sandbox: Sandbox, limits: Limits, image: str, number: int) -> Launch:
+        around, services = self.around, self.services
         log = services.layout.log(around.pod, self.spec["name"], number)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.touch()
@@ -124,7 +129,7 @@ class Preparation:
             record=self.record,
             number=number,
             container_id=self.container_id(number),
-            image_id=image_id(image),
+            image_id=image,
             end_with=services.end_with,
             claim=services.addresses.claim(self._uid),
         )

@@ -206,14 +206,19 @@ class Shim:
         given its end of one to another."""
         for fd in [each for each, reader in self._readers.items() if reader in (self._hear, self._learn)]:
             os.set_blocking(fd, False)
-            try:
-                for _ in range(_LOOKS):
-                    if fd in self._readers:
-                        self._readers[fd](fd)
-            except BlockingIOError:
-                continue
+            for _ in range(_LOOKS):
+                if not self._reads_on(fd):
+                    break
         for stream in self._streams.values():
             self._log.finish(stream)
+
+    def _reads_on(self, fd: int) -> bool:
+        """Whether there was something to read, and may be more."""
+        try:
+            self._readers[fd](fd)
+        except BlockingIOError:
+            return False
+        return fd in self._readers
 
     def _end(self) -> None:
         if not self._running and not self._executed:
