@@ -114,6 +114,8 @@ class Pods:
             return
         del self._pods[pod.manifest["metadata"]["uid"]]
         self._services.addresses.release(pod.manifest["metadata"]["uid"])
+        # Of a pod that was lost, something may still run.
+        await self._services.runs.end(pod.manifest["metadata"]["uid"])
         self._services.runs.forget(pod.manifest["metadata"]["uid"])
         await asyncio.to_thread(self._services.layout.forget, pod.manifest)
         await forget_claims(self._services.api, self._services.layout)
