@@ -124,6 +124,7 @@ def test_no_process_outlives_its_kubelet(
     with kubelet_process(cluster, tmp_path, *flags) as process:
         uid = namespace.run(f"(setsid {MARK} &) ; {MARK}")["metadata"]["uid"]
         eventually(lambda: len(marked()) == 2)
+        namespace.phase("Running")
         process.send_signal(number)
         process.wait(10)
         eventually(lambda: not marked())
