@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -17,21 +19,33 @@ async def execute(session: aiohttp.ClientSession, server_url: str, token: str, c
 
     Raises ConnectionError when the kernel dies of it, TimeoutError when it takes too long.
     """
+    async with asyncio.timeout(TIMEOUT_S), running_kernel(session, server_url, token) as run:
+        return await run(code)
+
+
+@asynccontextmanager
+async def running_kernel(
+    session: aiohttp.ClientSession, server_url: str, token: str
+) -> AsyncIterator[Callable[[str], Awaitable[str]]]:
+    """A kernel for as long as the context lasts. What is given runs code in it, and returns the text of the result."""
     headers = {"Authorization": f"token {token}"}
     kernels = f"{server_url}api/kernels"
-    async with asyncio.timeout(TIMEOUT_S):
-        async with session.post(kernels, headers=headers) as response:
-            response.raise_for_status()
-            kernel = (await response.json())["id"]
-        try:
-            channels = f"{kernels}/{kernel}/channels".replace("http", "ws", 1)
-            async with session.ws_connect(channels, headers=headers) as socket:
+    async with session.post(kernels, headers=headers) as response:
+        response.raise_for_status()
+        kernel = (await response.json())["id"]
+    try:
+        channels = f"{kernels}/{kernel}/channels".replace("http", "ws", 1)
+        async with session.ws_connect(channels, headers=headers) as socket:
+
+            async def run(code: str) -> str:
                 request = _execute_request(code)
                 await socket.send_json(request)
                 return await _result(socket, request["header"]["msg_id"])
-        finally:
-            async with session.delete(f"{kernels}/{kernel}", headers=headers):
-                pass
+
+            yield run
+    finally:
+        async with session.delete(f"{kernels}/{kernel}", headers=headers):
+            pass
 
 
 def _execute_request(code: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from emulator.kubelet.kubelet import Settings, running_kubelet
 from emulator.kubelet.layout import Layout, hidden_folders
 from emulator.kubelet.ownership import closed_to
 from emulator.kubelet.process import find_runtime
+from emulator.kubelet.runs import named_process
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ async def _run(options: argparse.Namespace, state: Path) -> None:
         layout=_layout(options, state),
         pod_network=options.pod_network,
         pods=options.max_pods,
+        end_with=None if options.end_with is None else named_process(options.end_with),
     )
     runtime = None if options.no_bubblewrap else find_runtime()
     if runtime is None:
@@ -118,6 +120,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--registry-credentials", type=Path, required=True, help="file with USER:PASSWORD")
     parser.add_argument("--pod-network", type=ipaddress.IPv4Network, default="127.77.0.0/16")
     parser.add_argument("--max-pods", type=int, default=110)
+    parser.add_argument(
+        "--end-with", type=int, help="process with which containers end at the latest, instead of with the kubelet"
+    )
     parser.add_argument(
         "--allow-host-path", type=Path, action="append", default=[], help="folder below which hostPath may point"
     )

@@ -34,10 +34,12 @@ class Addresses:
         """The uids that have an address."""
         return frozenset(self._known)
 
-    def of(self, uid: str) -> str:
-        """The address of the pod *uid*, now and until it is released. Raises NoAddress."""
+    def of(self, uid: str, *, held: bool = False) -> str:
+        """The address of the pod *uid*, now and until it is released. Raises NoAddress.
+
+        *held* tells that a container of it runs, and holds the address for it."""
         address = self._known.get(uid)
-        if address and (uid in self._claims or self._claim(uid, address)):
+        if address and (uid in self._claims or self._claim(uid, address) or held):
             return address
         taken = set(self._known.values())
         for _ in range(self._network.num_addresses):
@@ -48,6 +50,13 @@ class Addresses:
                 self._save()
                 return address
         raise NoAddress(f"no address of {self._network} is free")
+
+    def claim(self, uid: str) -> int | None:
+        """The socket that holds the address, for a process that is to hold it as well; None when another does."""
+        address = self._known.get(uid)
+        if address and uid not in self._claims:
+            self._claim(uid, address)
+        return self._claims[uid].fileno() if uid in self._claims else None
 
     def release(self, uid: str) -> None:
         """Let the address be used again."""

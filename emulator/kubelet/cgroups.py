@@ -68,11 +68,16 @@ class Cgroups:
             return None
         return Cgroup(tuple(folders))
 
-    def remove_all(self) -> None:
-        """Remove every group below ours, with what a kubelet before us may have left running in them."""
+    def find(self, name: str) -> Cgroup | None:
+        """The groups of a container that a kubelet before this one made."""
+        folders = [parent / name for parent in dict.fromkeys(self._parents.values())]
+        return Cgroup(tuple(folders)) if all(folder.is_dir() for folder in folders) else None
+
+    def remove_all(self, *, but: frozenset[str] = frozenset()) -> None:
+        """Remove every group below ours *but* those of these names, with what may have been left running in them."""
         for parent in self._parents.values():
             for folder in parent.iterdir():
-                if folder.is_dir():
+                if folder.is_dir() and folder.name not in but:
                     _remove(folder)
 
     def close(self) -> None:

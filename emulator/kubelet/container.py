@@ -3,79 +3,82 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from emulator.images import PulledImage
-from emulator.kubelet.cgroups import Cgroup, Limits
-from emulator.kubelet.environment import (
-    ConfigError,
-    Downward,
-    Source,
-    Sources,
-    command_line,
-    container_environment,
-    referenced,
-)
-from emulator.kubelet.identity import refused, user_of
-from emulator.kubelet.images import host_paths, image_id
-from emulator.kubelet.launching import (
-    ContainerFolder,
-    environment_of,
-    fitted,
-    hosts_file,
-    limits_of,
-    sandbox_of,
-)
-from emulator.kubelet.logs import LogWriter
+from emulator.kubelet.cgroups import Cgroup
+from emulator.kubelet.environment import ConfigError
+from emulator.kubelet.hooks import Ending, HookFailed, run_hook
+from emulator.kubelet.preparing import Preparation, Surroundings
 from emulator.kubelet.probes import Target
 from emulator.kubelet.probing import Prober
-from emulator.kubelet.process import ContainerProcess, Exit
 from emulator.kubelet.pulling import Puller
-from emulator.kubelet.services import Services, Stopped, delays, shown_delay, unless_stopped
-from emulator.kubelet.spawning import Launch, StartError
+from emulator.kubelet.runs import Run
+from emulator.kubelet.services import BackOff, Services, Stopped, shown_delay, unless_stopped
+from emulator.kubelet.spawning import ContainerProcess, Exit, Launch, StartError
 from emulator.kubelet.states import ContainerRecord, Running, State, Terminated, Waiting
-from emulator.kubelet.volumes import Volume, VolumeError, container_mounts
+from emulator.kubelet.volumes import VolumeError
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a container gets from its pod."""
-
-    pod: Mapping[str, Any]
-    volumes: Mapping[str, Volume]
-    pod_ip: str
-    is_init: bool
-    stop: asyncio.Event
-    fetch: Callable[[Iterable[Source]], Awaitable[Sources]]
-    changed: Callable[[], None]
 
 
 class Container:
     """A container that lives as its pod's restart policy says. `record` tells how it is now."""
 
     def __init__(
-        self, spec: Mapping[str, Any], record: ContainerRecord, around: Surroundings, services: Services
+        self,
+        spec: Mapping[str, Any],
+        record: ContainerRecord,
+        around: Surroundings,
+        services: Services,
+        *,
+        left: Run | None = None,
     ) -> None:
+        """*record* is how the API server knows it, *left* the run that a kubelet before this one began, if any."""
         self.record = record
         self.process: ContainerProcess | None = None
-        self.writer: LogWriter | None = None
+        self.ended: asyncio.Event | None = None
         self._spec, self._around, self._services = spec, around, services
         kind = "initContainers" if around.is_init else "containers"
         self._field_path = f"spec.{kind}{{{spec['name']}}}"
-        self._pauses = delays(services.timing)
-        self._runs = 0
+        self._preparation = Preparation(spec=spec, around=around, services=services, tell=self._tell)
+        self._ending = Ending(spec, self._tell)
+        self._pauses = BackOff(services.timing)
         self._last = record.last
         # A container met again while it waited to be restarted is on its way to the next run.
         self.number = record.restarts + (record.last is not None and isinstance(record.state, Waiting))
+        self._met(left)
+
+    def _met(self, left: Run | None) -> None:
+        """Go on from what a kubelet before this one left; what has been reported of it already counts more."""
+        state = self.record.state
+        reported = isinstance(state, Terminated) and left is not None and left.number <= self.record.restarts
+        if left is not None and left.told and left.number >= self.number and not reported:
+            self._take(left)
+        elif isinstance(state, Running):
+            self._finish(Exit(137, lost=True), "Nothing is known of the container any more")
+
+    def _take(self, left: Run) -> None:
+        state = self.record.state
+        if left.number > self.record.restarts and isinstance(state, Terminated):
+            self._last = state
+        ran = isinstance(state, Running) and left.number == self.record.restarts
+        self.number = left.number
+        self.process = ContainerProcess(self._preparation.record, left, cgroup=self._preparation.cgroup(left.number))
+        self.ended = asyncio.Event()
+        self._is_made(left.container_id, left.image_id)
+        if left.started_at is not None:
+            running = Running(left.started_at)
+            # Whether it is ready and has started is as it was, if that is known.
+            self.record = replace(self.record, state=running) if ran else self._as_new(running)
 
     async def live(self) -> Terminated:
         """Run, again and again as the policy says; return how it ended for good. Raises Stopped."""
+        if self.process:
+            await self._go_on(self.process)
         while True:
             ended = self.record.state
             if isinstance(ended, Terminated):
@@ -84,61 +87,99 @@ class Container:
                 await self._back_off(ended)
             await self._one_run()
 
-    def stop(self) -> None:
-        """Ask the process to end, if there is one."""
+    def stop(self, *, grace_s: float) -> None:
+        """Ask the process to end, if there is one; after *grace_s* somebody is to `kill` it."""
         if self.process:
             self._tell("Normal", "Killing", f"Stopping container {self.record.name}")
-            self.process.terminate()
+            self._ending.begin(self._target(self.process), grace_s=grace_s)
+
+    def kill(self, *, now: bool = False) -> None:
+        """Kill the process, if there is one; *now* also if its preStop hook needs more time."""
+        if self.process:
+            self._ending.kill(self.process, now=now)
+
+    async def _go_on(self, process: ContainerProcess) -> None:
+        """See a run to its end that a kubelet before this one began."""
+        failed = process.run and process.run.error
+        try:
+            self._end(await self._watch(process) if failed is None else StartError(failed))
+        finally:
+            await self._clean_up(process.cgroup)
 
     async def _one_run(self) -> None:
         if self._around.stop.is_set():
             raise Stopped
-        folder = ContainerFolder.of(self._around.pod, self.record.name, self._services.layout)
-        image = await self._image(folder)
+        await self._around.mounted()
+        image = await self._image()
         while True:
             try:
-                launch = await self._prepare(image, folder)
+                launch = await self._preparation.launch(image, self.number)
                 break
             except (ConfigError, VolumeError, ValueError, OSError) as error:
                 self._wait_because("CreateContainerConfigError", str(error))
                 self._tell("Warning", "Failed", f"Error: {error}")
                 await self._pause(self._services.timing.retry_s)
         self._tell("Normal", "Created", f"Created container {self.record.name}")
+        self.ended = asyncio.Event()
+        self._is_made(launch.container_id, launch.image_id)
         try:
-            self._end(await self._run(launch, image), message=folder.termination_message())
+            self._end(await self._run(launch))
         finally:
-            self.process = None
-            launch.log.close()
-            if launch.cgroup:
-                launch.cgroup.remove()
-            await asyncio.to_thread(folder.remove)
+            await self._clean_up(launch.cgroup)
 
-    async def _run(self, launch: Launch, image: PulledImage) -> Exit | StartError:
-        identity = f"{self._around.pod['metadata']['uid']}/{self.record.name}/{self.number}"
+    def _is_made(self, container_id: str, image_id: str) -> None:
         self.record = replace(
-            self.record,
-            restarts=self.number,
-            last=self._last,
-            image_id=image_id(image),
-            container_id=f"process://{hashlib.sha256(identity.encode()).hexdigest()}",
+            self.record, restarts=self.number, last=self._last, container_id=container_id, image_id=image_id
         )
+
+    async def _run(self, launch: Launch) -> Exit | StartError:
         try:
             process = await self._services.runtime.start(launch)
         except StartError as error:
             return error
-        self._set(Running(self._services.now()))
-        self._tell("Normal", "Started", f"Started container {self.record.name}")
         self.process = process
+        self._tell("Normal", "Started", f"Started container {self.record.name}")
+        started_at = process.run and process.run.started_at or self._services.now()
+        hook = (self._spec.get("lifecycle") or {}).get("postStart")
+        if hook and not self._around.stop.is_set():
+            await self._post_start(hook, process)
+        self._set(Running(started_at))
+        return await self._watch(process)
+
+    async def _post_start(self, hook: Mapping[str, Any], process: ContainerProcess) -> None:
+        """Until the hook is done, or the container has ended without it."""
+        hooked = asyncio.ensure_future(run_hook(hook, self._target(process)))
+        ending = asyncio.ensure_future(process.ended())
+        await asyncio.wait({hooked, ending}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (hooked, ending):
+            task.cancel()
+        [failure, _] = await asyncio.gather(hooked, ending, return_exceptions=True)
+        if isinstance(failure, HookFailed):
+            self._tell("Warning", "FailedPostStartHook", "PostStartHook failed")
+            self._end_early(process, "FailedPostStartHook")
+
+    async def _watch(self, process: ContainerProcess) -> Exit:
         if self._around.stop.is_set():
-            process.terminate()
-        probing = asyncio.ensure_future(self._probe(launch))
+            self._ending.begin(self._target(process), grace_s=self._grace_s)
+        if self._around.killed.is_set():
+            self._ending.kill(process, now=True)
+        probing = asyncio.ensure_future(self._probe(process))
         try:
             return await process.wait()
         finally:
             probing.cancel()
             await asyncio.gather(probing, return_exceptions=True)
 
-    async def _image(self, folder: ContainerFolder) -> PulledImage:
+    async def _clean_up(self, cgroup: Cgroup | None) -> None:
+        self.process = None
+        self._ending.over()
+        if self.ended:
+            self.ended.set()
+        if cgroup:
+            cgroup.remove()
+        await asyncio.to_thread(self._preparation.folder.remove)
+
+    async def _image(self) -> PulledImage:
         return await Puller(
             spec=self._spec,
             services=self._services,
@@ -146,71 +187,33 @@ class Container:
             tell=self._tell,
             wait=self._wait_because,
             pause=self._pause,
-            apart=lambda image: self._apart(image, folder),
+            apart=self._preparation.apart,
         ).image()
 
-    async def _apart(self, image: PulledImage, folder: ContainerFolder) -> PulledImage:
-        """The image as a container may use it that neither a sandbox nor its account keeps from changing it."""
-        if self._services.runtime.isolated or self._services.runtime.account:
-            return image
-        await asyncio.to_thread(folder.remove)
-        return await self._services.images.with_own_environment(image, folder.environment)
-
-    async def _prepare(self, image: PulledImage, folder: ContainerFolder) -> Launch:
-        around, services = self._around, self._services
-        limits = limits_of(self._spec)
-        sources = await unless_stopped(around.stop, around.fetch(referenced(self._spec)))
-        downward = Downward(
-            pod=around.pod, pod_ip=around.pod_ip, host_ip=services.host_ip, allocatable=services.allocatable
-        )
-        own = container_environment(self._spec, sources=sources, downward=downward)
-        argv = command_line(self._spec, own, entrypoint=image.entrypoint, command=image.command)
-        user, owner = user_of(around.pod, self._spec), services.runtime.account
-        for each in refused(around.pod, self._spec):
-            self._tell("Warning", "RootRefused", each)
-        hosts = hosts_file(around.pod, around.pod_ip)
-        await asyncio.to_thread(folder.make, image, hosts=hosts, user=user, owner=owner)
-        sandbox = sandbox_of(
-            self._spec,
-            image=image,
-            pod=around.pod,
-            environment=environment_of(image, around.pod, own),
-            folder=folder,
-            layout=services.layout,
-            operator_paths=host_paths(image, registry=services.registry),
-            volumes=tuple(container_mounts(self._spec, around.volumes, own, owner)),
-        )
-        sandbox, argv, undone = fitted(sandbox, argv, folder, isolated=services.runtime.isolated, owner=owner)
-        for each in undone:
-            self._tell("Warning", "FailedMount", each)
-        path = services.layout.log(around.pod, self.record.name, self.number)
-        self.writer = LogWriter(path, limit_bytes=services.log_limit_bytes, now=services.now)
-        return Launch(argv=argv, sandbox=sandbox, cgroup=self._cgroup(limits), log=self.writer)
-
-    def _cgroup(self, limits: Limits) -> Cgroup | None:
-        if self._services.cgroups is None:
-            return None
-        name = f"{self._around.pod['metadata']['uid']}-{self.record.name}-{self.number}"
-        return self._services.cgroups.create(name, limits)
-
-    async def _probe(self, launch: Launch) -> None:
-        if self.process is None:
+    async def _probe(self, process: ContainerProcess) -> None:
+        if not process.alive:
             return
-        target = Target(
-            address=self._around.pod_ip,
-            spec=self._spec,
-            process=self.process,
-            launch=launch,
-            runtime=self._services.runtime,
-        )
+        target = self._target(process)
         await Prober(
             spec=self._spec,
             target=target,
+            has_started=self.record.started,
             tell=lambda text: self._tell("Warning", "Unhealthy", text),
             started=lambda: self._note(replace(self.record, started=True)),
             ready=lambda passes: self._note(replace(self.record, passes_probe=passes)),
             failed=self._give_up,
         ).run()
+
+    def _target(self, process: ContainerProcess) -> Target:
+        running = self.record.state
+        since = running.started_at if isinstance(running, Running) else self._services.now()
+        return Target(
+            address=self._around.pod_ip,
+            spec=self._spec,
+            process=process,
+            runtime=self._services.runtime,
+            age_s=(self._services.now() - since).total_seconds(),
+        )
 
     def _note(self, noted: ContainerRecord) -> None:
         if noted != self.record:
@@ -219,13 +222,19 @@ class Container:
 
     def _give_up(self, kind: str) -> None:
         """End a container that failed a probe; its policy says whether it comes back."""
-        if self.process is None:
-            return
-        message = f"Container {self.record.name} failed {kind} probe, will be restarted"
-        self._tell("Normal", "Killing", message)
-        self.process.terminate()
-        grace_s = self._around.pod["spec"].get("terminationGracePeriodSeconds") or 0
-        asyncio.get_running_loop().call_later(grace_s, self.process.kill)
+        if self.process is not None:
+            self._end_early(self.process, f"Container {self.record.name} failed {kind} probe, will be restarted")
+
+    def _end_early(self, process: ContainerProcess, why: str) -> None:
+        self._tell("Normal", "Killing", why)
+        self._ending.begin(self._target(process), grace_s=self._grace_s)
+        asyncio.get_running_loop().call_later(self._grace_s, self._ending.kill, process)
+
+    @property
+    def _grace_s(self) -> float:
+        pod = self._around.pod
+        asked = pod["metadata"].get("deletionGracePeriodSeconds")
+        return float(asked if asked is not None else pod["spec"].get("terminationGracePeriodSeconds") or 0)
 
     def _again(self, ended: Terminated) -> bool:
         if self._around.stop.is_set():
@@ -239,49 +248,43 @@ class Container:
         """Wait before the next run, except before the second of all."""
         self._last = ended
         self.number += 1
-        self._runs += 1
-        if ended.started_at and (ended.finished_at - ended.started_at).total_seconds() >= self._settled_s:
-            self._pauses, self._runs = delays(self._services.timing), 1
-        if self._runs == 1:
+        pause_s, metadata = self._pauses.after(ended), self._around.pod["metadata"]
+        if not pause_s:
             return
-        pause_s, metadata = next(self._pauses), self._around.pod["metadata"]
         pod = f"{metadata['name']}_{metadata['namespace']}({metadata['uid']})"
-        self._wait_because(
-            "CrashLoopBackOff",
-            f"back-off {shown_delay(pause_s)} restarting failed container={self.record.name} pod={pod}",
-        )
+        why = f"restarting failed container={self.record.name} pod={pod}"
+        self._wait_because("CrashLoopBackOff", f"back-off {shown_delay(pause_s)} {why}")
         self._tell("Warning", "BackOff", f"Back-off restarting failed container {self.record.name} in pod {pod}")
         await self._pause(pause_s)
 
-    @property
-    def _settled_s(self) -> float:
-        return self._services.timing.settled_after_s
-
-    def _end(self, how: Exit | StartError, *, message: str) -> None:
-        running = self.record.state
-        started_at = running.started_at if isinstance(running, Running) else None
-        code, reason = 128, "StartError"
+    def _end(self, how: Exit | StartError) -> None:
         if isinstance(how, Exit):
-            code, reason = how.code, "Error" if how.code else "Completed"
-            reason = "OOMKilled" if how.out_of_memory else reason
-        else:
-            message = f"failed to start container process: {how}"
-            self._tell("Warning", "Failed", f"Error: {message}")
+            self._finish(how, self._preparation.folder.termination_message())
+            return
+        message = f"failed to start container process: {how}"
+        self._tell("Warning", "Failed", f"Error: {message}")
+        self._finish(Exit(128, reason="StartError"), message)
+
+    def _finish(self, how: Exit, message: str) -> None:
+        running = self.record.state
         self._set(
             Terminated(
-                exit_code=code,
-                reason=reason,
+                exit_code=how.code,
+                reason=how.told_reason,
                 message=message,
-                started_at=started_at,
-                finished_at=self._services.now(),
+                started_at=running.started_at if isinstance(running, Running) else None,
+                finished_at=how.finished_at or self._services.now(),
                 container_id=self.record.container_id,
             )
         )
 
     def _set(self, state: State) -> None:
-        ready, started = "readinessProbe" not in self._spec, "startupProbe" not in self._spec
-        self.record = replace(self.record, state=state, passes_probe=ready, started=started)
+        self.record = self._as_new(state)
         self._around.changed()
+
+    def _as_new(self, state: State) -> ContainerRecord:
+        ready, started = "readinessProbe" not in self._spec, "startupProbe" not in self._spec
+        return replace(self.record, state=state, passes_probe=ready, started=started)
 
     def _wait_because(self, reason: str, message: str) -> None:
         self.record = replace(self.record, last=self._last)

@@ -24,6 +24,7 @@ from emulator.kubelet.images import Images, Pull
 from emulator.kubelet.layout import Layout
 from emulator.kubelet.node import Heartbeat, NodeFacts, machine_capacity
 from emulator.kubelet.process import Bare, Runtime
+from emulator.kubelet.runs import Process, Runs, this_process
 from emulator.kubelet.server import application
 from emulator.kubelet.services import Services, Timing
 from emulator.kubelet.sync import Pods
@@ -56,6 +57,8 @@ class Settings:
     pod_network: ipaddress.IPv4Network
     pods: int = 110
     log_limit_bytes: int = 10 * 2**20
+    # Containers end with this process; of none is named with the kubelet's own.
+    end_with: Process | None = None
     timing: Timing = Timing()
 
 
@@ -63,7 +66,9 @@ class Settings:
 async def running_kubelet(
     settings: Settings, *, pull: Pull, runtime: Runtime | None, now: Callable[[], datetime]
 ) -> AsyncIterator[Pods]:
-    """Run a kubelet for as long as the context lasts; at its end no pod process is left."""
+    """Run a kubelet for as long as the context lasts; at its end no pod process is left.
+
+    Pods that a kubelet before it left running are taken over."""
     # Only without bubblewrap containers reach their files through our folder.
     settings.layout.make(passable=runtime is None and container_account() is not None)
     if runtime is None:
@@ -71,8 +76,9 @@ async def running_kubelet(
         log.warning("%s %s", _WITHOUT_BUBBLEWRAP, _ANOTHER_USER.format(account.uid) if account else _SAME_USER)
     state = settings.layout.state
     cgroups = find_cgroups(f"binderless-{zlib.crc32(str(state).encode()):08x}")
+    runs = Runs(settings.layout.runs)
     if cgroups:
-        cgroups.remove_all()
+        cgroups.remove_all(but=runs.cgroup_names())
     async with aiohttp.ClientSession() as session:
         api = Api(session, settings.server, settings.token)
         addresses = Addresses(settings.pod_network, state / "addresses.json")
@@ -85,6 +91,8 @@ async def running_kubelet(
             cgroups=cgroups,
             addresses=addresses,
             layout=settings.layout,
+            runs=runs,
+            end_with=settings.end_with or this_process(),
             timing=settings.timing,
             now=now,
             registry=settings.registry,

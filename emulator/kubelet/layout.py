@@ -40,11 +40,16 @@ class Layout:
     def logs(self) -> Path:
         return self.state / "logs"
 
+    @property
+    def runs(self) -> Path:
+        """What is known of containers' newest runs: not with their pods, where containers without a sandbox write."""
+        return self.state / "runs"
+
     def make(self, *, passable: bool) -> None:
         """Make the state folder, which only its owner may list, and nobody else pass unless it is *passable*."""
         self.state.mkdir(parents=True, exist_ok=True)
         self.state.chmod(0o711 if passable else 0o700)
-        for folder, mode in ((self.pods, 0o711), (self.claims, 0o711), (self.logs, 0o700)):
+        for folder, mode in ((self.pods, 0o711), (self.claims, 0o711), (self.logs, 0o700), (self.runs, 0o700)):
             folder.mkdir(exist_ok=True)
             folder.chmod(mode)
         spread(self.pods)

@@ -1,23 +1,22 @@
-"""Container logs on disk, in the format of Kubernetes' container runtimes, of bounded size.
-
-A record is `<time> <stream> <F or P> <text>` and a newline; F ends a line, P does not.
-https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
-"""
+"""Reading container logs from disk, as `logfile` describes them, also while they grow."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-LONGEST_RECORD_BYTES = 16 * 1024
+from emulator.kubelet.logfile import OLDER, nanoseconds
+
 CHUNK_RECORDS = 500
-OLDER = ".1"
+# Another process writes the log, so that a reader who waits has to look.
+_LOOK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,75 +41,10 @@ class LogOptions:
     limit_bytes: int | None = None
 
 
-class LogWriter:
-    """Appends what a container says. When the file reaches half the limit it makes room: the older half is kept
-    beside it, the half before that is lost."""
-
-    def __init__(self, path: Path, *, limit_bytes: int, now: Callable[[], datetime]) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self.closed = False
-        self.last_line = b""
-        self._half_bytes = limit_bytes // 2
-        self._now = now
-        self._file = path.open("ab")
-        self._changed = asyncio.Event()
-
-    async def copy(self, stream: str, reader: asyncio.StreamReader) -> None:
-        """Write everything *reader* gives, line by line; very long lines and a last one without end in parts."""
-        rest = b""
-        while chunk := await reader.read(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                self.write(stream, line)
-            while len(rest) > LONGEST_RECORD_BYTES:
-                self._append(stream, rest[:LONGEST_RECORD_BYTES], ends_line=False)
-                rest = rest[LONGEST_RECORD_BYTES:]
-            self._flush()
-        if rest:
-            self._append(stream, rest, ends_line=False)
-            self._flush()
-
-    def write(self, stream: str, line: bytes) -> None:
-        """Append one whole line, given without its newline."""
-        while len(line) > LONGEST_RECORD_BYTES:
-            self._append(stream, line[:LONGEST_RECORD_BYTES], ends_line=False)
-            line = line[LONGEST_RECORD_BYTES:]
-        self._append(stream, line, ends_line=True)
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self._file.close()
-            self._changed.set()
-
-    @property
-    def changed(self) -> asyncio.Event:
-        """Is set when something is written, or nothing will be any more."""
-        return self._changed
-
-    def _append(self, stream: str, text: bytes, *, ends_line: bool) -> None:
-        self.last_line = text
-        kind = b"F" if ends_line else b"P"
-        self._file.write(b" ".join((_nanoseconds(self._now()), stream.encode(), kind, text)) + b"\n")
-        if self._file.tell() >= self._half_bytes:
-            self._rotate()
-
-    def _flush(self) -> None:
-        self._file.flush()
-        self._changed.set()
-        self._changed = asyncio.Event()
-
-    def _rotate(self) -> None:
-        self._file.close()
-        self.path.replace(self.path.with_name(self.path.name + OLDER))
-        self._file = self.path.open("ab")
-
-
-async def read_log(path: Path, options: LogOptions, writer: LogWriter | None = None) -> AsyncIterator[bytes]:
-    """Yield what the container said, in pieces; with `follow`, until *writer* has nothing more to come."""
+async def read_log(path: Path, options: LogOptions, ended: asyncio.Event | None = None) -> AsyncIterator[bytes]:
+    """Yield what the container said, in pieces; with `follow`, until *ended* says that nothing more is to come."""
     left = options.limit_bytes
-    async for piece in _pieces(path, options, writer):
+    async for piece in _pieces(path, options, ended):
         if left is not None:
             piece = piece[:left]
             left -= len(piece)
@@ -119,25 +53,26 @@ async def read_log(path: Path, options: LogOptions, writer: LogWriter | None = N
             return
 
 
-async def _pieces(path: Path, options: LogOptions, writer: LogWriter | None) -> AsyncIterator[bytes]:
+async def _pieces(path: Path, options: LogOptions, ended: asyncio.Event | None) -> AsyncIterator[bytes]:
     with _Tail(path) as tail:
-        records = [*_whole(path.with_name(path.name + OLDER)), *tail.records()]
+        records = [*tail.older(), *tail.records()]
         async for piece in _shown(records, options, tail_lines=options.tail_lines):
             yield piece
-        if options.follow and writer is not None:
-            async for piece in _followed(tail, options, writer):
+        if options.follow and ended is not None:
+            async for piece in _followed(tail, options, ended):
                 yield piece
 
 
-async def _followed(tail: _Tail, options: LogOptions, writer: LogWriter) -> AsyncIterator[bytes]:
+async def _followed(tail: _Tail, options: LogOptions, ended: asyncio.Event) -> AsyncIterator[bytes]:
     while True:
-        # Both before reading: what is written while we read is not missed.
-        closed, changed = writer.closed, writer.changed
+        # Before reading: what is written while we read is not missed.
+        last = ended.is_set()
         async for piece in _shown(tail.records(), options):
             yield piece
-        if closed:
+        if last:
             return
-        await changed.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), _LOOK_S)
 
 
 async def _shown(
@@ -166,28 +101,40 @@ class _Tail:
             self._file.close()
 
     def records(self) -> list[Record]:
+        """What has come since the last look."""
         found = self._complete()
         while self._rotated():
+            # The writer is done with the file that we have: this is the last of it.
+            found += self._complete()
+            found += self.older() if self._file else []
             if self._file:
                 self._file.close()
             self._file = _open(self._path)
             found += self._complete()
         return found
 
-    def _complete(self) -> list[Record]:
-        if self._file is None:
+    def older(self) -> list[Record]:
+        """What the file beside it has; nothing if that is the one that is being read, and was rotated meanwhile."""
+        file = _open(self._path.with_name(self._path.name + OLDER))
+        if file is None:
             return []
-        start = self._file.tell()
-        whole, newline, _ = self._file.read().rpartition(b"\n")
-        self._file.seek(start + len(whole) + len(newline))
-        return [_parse(line) for line in whole.split(b"\n")] if newline else []
+        with file:
+            ours = self._file is not None and os.path.sameopenfile(file.fileno(), self._file.fileno())
+            return [] if ours else _whole(file)
+
+    def _complete(self) -> list[Record]:
+        return [] if self._file is None else _whole(self._file)
 
     def _rotated(self) -> bool:
-        try:
-            there = self._path.stat().st_ino
-        except FileNotFoundError:
-            return False
-        return self._file is None or os.fstat(self._file.fileno()).st_ino != there
+        there = _inode(self._path)
+        return there is not None and (self._file is None or os.fstat(self._file.fileno()).st_ino != there)
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
 
 
 def _open(path: Path) -> BinaryIO | None:
@@ -197,9 +144,12 @@ def _open(path: Path) -> BinaryIO | None:
         return None
 
 
-def _whole(path: Path) -> list[Record]:
-    with _Tail(path) as tail:
-        return tail.records()
+def _whole(file: BinaryIO) -> list[Record]:
+    """The records from here on; one that is only half there yet stays for the next time."""
+    start = file.tell()
+    whole, newline, _ = file.read().rpartition(b"\n")
+    file.seek(start + len(whole) + len(newline))
+    return [_parse(line) for line in whole.split(b"\n")] if newline else []
 
 
 def _parse(line: bytes) -> Record:
@@ -211,7 +161,7 @@ def _parse(line: bytes) -> Record:
 
 def _since(since: datetime | None, records: Iterable[Record]) -> Iterator[Record]:
     # Times of this format sort as text.
-    earliest = b"" if since is None else _nanoseconds(since)
+    earliest = b"" if since is None else nanoseconds(int(since.timestamp() * 1_000_000) * 1000)
     return (record for record in records if record.time >= earliest)
 
 
@@ -239,7 +189,3 @@ def _joined(records: Iterable[Record], *, timestamps: bool) -> Iterator[bytes]:
             shown = []
     if shown:
         yield b"".join(shown)
-
-
-def _nanoseconds(moment: datetime) -> bytes:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z").encode()

@@ -11,11 +11,12 @@ from typing import Any
 
 from emulator.kubelet.addresses import NoAddress
 from emulator.kubelet.claims import folder_of, resolve_claim
-from emulator.kubelet.container import Container, Surroundings
+from emulator.kubelet.container import Container
 from emulator.kubelet.environment import Downward, Source, Sources
-from emulator.kubelet.logs import LogWriter
 from emulator.kubelet.names import UnsafeName, check_pod
+from emulator.kubelet.preparing import Surroundings
 from emulator.kubelet.reporter import Reporter
+from emulator.kubelet.runs import Run
 from emulator.kubelet.services import Services, Stopped, unless_stopped
 from emulator.kubelet.sources import fetch_sources
 from emulator.kubelet.states import ContainerRecord, PodRecord, Waiting, is_begun
@@ -29,10 +30,10 @@ FINISHED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True, slots=True)
 class LogPlace:
-    """Where a log is, and who still writes it."""
+    """Where a log is, and, while it is written, what tells of its end."""
 
     path: Path
-    writer: LogWriter | None
+    ended: asyncio.Event | None
 
 
 class Pod:
@@ -42,6 +43,9 @@ class Pod:
         self.manifest = manifest
         self._services = services
         self._stop = asyncio.Event()
+        self._killed = asyncio.Event()
+        self._mounting = asyncio.Lock()
+        self._left: dict[str, Run] = {}
         self._deleted = asyncio.Event()
         self._containers: dict[str, Container] = {}
         self._records = records_of(manifest, now=services.now())
@@ -60,6 +64,8 @@ class Pod:
         try:
             if (self.manifest.get("status") or {}).get("phase") not in FINISHED:
                 await self._live()
+            else:
+                await self._services.runs.end(self.manifest["metadata"]["uid"])
             await self._deleted.wait()
             await self._reporter.finish()
         finally:
@@ -83,6 +89,7 @@ class Pod:
     def abandon(self, *, grace_s: float) -> None:
         """The same for a pod whose status is nobody's business any more."""
         self._reporter.close()
+        self._services.runs.abandon(self.manifest["metadata"]["uid"])
         self.end(grace_s=grace_s)
 
     def log(self, container: str, *, previous: bool) -> LogPlace | None:
@@ -93,7 +100,7 @@ class Pod:
         path = self._services.layout.log(self.manifest, container, max(number, 0))
         if number < 0 or not path.exists():
             return None
-        return LogPlace(path, known.writer if known and not previous else None)
+        return LogPlace(path, known.ended if known and not previous else None)
 
     def manifest_now(self) -> dict[str, Any]:
         return self.manifest
@@ -127,9 +134,8 @@ class Pod:
             return
         deadline = self._deadline()
         try:
-            self._pod_ip = self._services.addresses.of(self.manifest["metadata"]["uid"])
+            await self._meet_again()
             self._reporter.changed()
-            await self._mount()
             await self._run_containers()
         except NoAddress as error:
             self._fail("OutOfAddresses", str(error))
@@ -138,12 +144,25 @@ class Pod:
         except Exception as error:
             # A spec that neither the API server nor we understand ends its pod, not the kubelet.
             log.exception("pod %s cannot be run", self.manifest["metadata"]["name"])
-            self._kill()
+            self._kill(True)
             self._fail("InvalidPod", f"{type(error).__name__}: {error}")
         finally:
             if deadline:
                 deadline.cancel()
             self._reporter.changed()
+
+    async def _meet_again(self) -> None:
+        """Take over what a kubelet before this one left running, and the pod's address with it."""
+        uid, spec = self.manifest["metadata"]["uid"], self.manifest["spec"]
+        for each in [*(spec.get("initContainers") or ()), *spec["containers"]]:
+            if left := await self._services.runs.record(uid, each["name"]).settled():
+                self._left[each["name"]] = left
+        running = {name for name, left in self._left.items() if left.alive}
+        self._pod_ip = self._services.addresses.of(uid, held=bool(running))
+        for key in ("initContainers", "containers"):
+            for each in spec.get(key) or ():
+                if each["name"] in running:
+                    self._container(each, is_init=key == "initContainers")
 
     async def _run_containers(self) -> None:
         spec = self.manifest["spec"]
@@ -172,29 +191,39 @@ class Pod:
         self._reporter.changed()
 
     def _container(self, spec: Mapping[str, Any], *, is_init: bool) -> Container:
+        if spec["name"] in self._containers:
+            return self._containers[spec["name"]]
         around = Surroundings(
             pod=self.manifest,
             volumes=self._volumes,
             pod_ip=self._pod_ip,
             is_init=is_init,
             stop=self._stop,
+            killed=self._killed,
+            mounted=self._mount,
             fetch=self._fetch,
             changed=self._reporter.changed,
         )
         first = next(each for group in self._records for each in group if each.name == spec["name"])
-        container = Container(spec, first, around, self._services)
+        container = Container(spec, first, around, self._services, left=self._left.pop(spec["name"], None))
         self._containers[spec["name"]] = container
         return container
 
     async def _mount(self) -> None:
-        for volume in self.manifest["spec"].get("volumes") or ():
-            while volume["name"] not in self._volumes:
-                try:
-                    self._volumes[volume["name"]] = await self._made(volume)
-                except (VolumeError, ValueError, OSError) as error:
-                    message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
-                    self._services.events.tell(self.manifest, "Warning", "FailedMount", message)
-                    await unless_stopped(self._stop, asyncio.sleep(self._services.timing.retry_s))
+        """Make the volumes that are not there yet. Raises Stopped."""
+        async with self._mounting:
+            for volume in self.manifest["spec"].get("volumes") or ():
+                if volume["name"] not in self._volumes:
+                    self._volumes[volume["name"]] = await self._made_at_last(volume)
+
+    async def _made_at_last(self, volume: Mapping[str, Any]) -> Volume:
+        while True:
+            try:
+                return await self._made(volume)
+            except (VolumeError, ValueError, OSError) as error:
+                message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
+                self._services.events.tell(self.manifest, "Warning", "FailedMount", message)
+                await unless_stopped(self._stop, asyncio.sleep(self._services.timing.retry_s))
 
     async def _made(self, volume: Mapping[str, Any]) -> Volume:
         services = self._services
@@ -217,6 +246,8 @@ class Pod:
             downward=downward,
             allowed=allowed,
             owner=services.runtime.account,
+            # Containers that run have its files open, and see the folder that is there.
+            keep=any(each.process for each in self._containers.values()),
         )
         if made.note:
             services.events.tell(self.manifest, "Warning", "FailedMount", made.note)
@@ -246,11 +277,11 @@ class Pod:
     def _halt(self, *, grace_s: float) -> None:
         first, loop = not self._stop.is_set(), asyncio.get_running_loop()
         self._stop.set()
-        self._killers.append(loop.call_later(grace_s, self._kill))
+        self._killers.append(loop.call_later(grace_s, self._kill, grace_s <= 0))
         for container in self._containers.values() if first else ():
-            container.stop()
+            container.stop(grace_s=grace_s)
 
-    def _kill(self) -> None:
+    def _kill(self, now: bool) -> None:
+        self._killed.set()
         for container in self._containers.values():
-            if container.process:
-                container.process.kill()
+            container.kill(now=now)

@@ -13,19 +13,19 @@ from typing import Any
 
 import aiohttp
 
-from emulator.kubelet.process import ContainerProcess, Runtime
-from emulator.kubelet.spawning import Launch, StartError
+from emulator.kubelet.process import Runtime
+from emulator.kubelet.spawning import ContainerProcess, StartError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """The container that is probed: where it listens, its spec, and its process."""
+    """The container that is probed: where it listens, its spec, its process, and for how long that has run already."""
 
     address: str
     spec: Mapping[str, Any]
     process: ContainerProcess
-    launch: Launch
     runtime: Runtime
+    age_s: float = 0
 
 
 class Failed(Exception):
@@ -36,7 +36,7 @@ async def outcomes(probe: Mapping[str, Any], target: Target, tell: Callable[[str
     """Yield whether the container passes, whenever as many answers in a row as the probe asks for say so; for ever.
 
     *tell* hears of every failure."""
-    await asyncio.sleep(probe.get("initialDelaySeconds") or 0)
+    await asyncio.sleep(max(0, (probe.get("initialDelaySeconds") or 0) - target.age_s))
     last, streak = None, 0
     while True:
         passes = await _passes(probe, target, tell)
@@ -51,7 +51,7 @@ async def _passes(probe: Mapping[str, Any], target: Target, tell: Callable[[str]
     timeout_s = probe.get("timeoutSeconds") or 1
     try:
         async with asyncio.timeout(timeout_s):
-            await _ask(probe, target)
+            await ask(probe, target)
     except (
         OSError,
         TimeoutError,
@@ -67,12 +67,13 @@ async def _passes(probe: Mapping[str, Any], target: Target, tell: Callable[[str]
     return True
 
 
-async def _ask(probe: Mapping[str, Any], target: Target) -> None:
+async def ask(probe: Mapping[str, Any], target: Target) -> None:
+    """Ask once, with all the time it takes. Raises Failed, and what the network and the specification give rise to."""
     if "httpGet" in probe:
         await _http(probe["httpGet"], target)
     elif "tcpSocket" in probe:
         await _tcp(probe["tcpSocket"], target)
-    elif code := await target.runtime.execute(target.process, probe["exec"]["command"], target.launch):
+    elif code := await target.runtime.execute(target.process, probe["exec"]["command"]):
         raise Failed(f"command exited with {code}")
 
 

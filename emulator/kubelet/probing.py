@@ -16,6 +16,7 @@ class Prober:
 
     spec: Mapping[str, Any]
     target: Target
+    has_started: bool
     tell: Callable[[str], None]
     started: Callable[[], None]
     ready: Callable[[bool], None]
@@ -27,7 +28,7 @@ class Prober:
             await asyncio.gather(self._keep_alive(), self._watch_readiness())
 
     async def _has_started(self) -> bool:
-        if "startupProbe" not in self.spec:
+        if self.has_started or "startupProbe" not in self.spec:
             return True
         async for passes in self._outcomes("startup"):
             if passes:

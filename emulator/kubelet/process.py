@@ -1,4 +1,4 @@
-"""Containers as processes: started in a sandbox, ended as a whole."""
+"""How containers are shut in: in namespaces by bubblewrap, or not at all."""
 
 from __future__ import annotations
 
@@ -12,32 +12,22 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from emulator.kubelet.cgroups import Cgroup
 from emulator.kubelet.identity import User, container_account
 from emulator.kubelet.names import check_text
 from emulator.kubelet.ownership import closed_to
 from emulator.kubelet.sandbox import REPLACED, Machine, Mount, Sandbox, bubblewrap_options
-from emulator.kubelet.spawning import CLEAN, Launch, Spawned, StartError, passed, spawn
+from emulator.kubelet.spawning import CLEAN, ContainerProcess, Launch, Shell, StartError, passed, spawn
 from emulator.kubelet.stage import staged
 
-SHIM = Path(__file__).with_name("shim.py")
 ENTER = Path(__file__).with_name("enter.py")
 STAGE = Path(__file__).with_name("stage.py")
 _SCRIPT = (sys.executable, "-I", "-S")
 _CLOSED = "containers run as user {}, which may not enter {}; with bubblewrap they need not"
 log = logging.getLogger(__name__)
-_POLL_S = 0.004
-_POLLS = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    code: int
-    out_of_memory: bool = False
 
 
 class Runtime(Protocol):
@@ -51,13 +41,13 @@ class Runtime(Protocol):
         """Start the command and return when it runs. Raises StartError."""
         ...
 
-    async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
+    async def execute(self, process: ContainerProcess, command: Sequence[str]) -> int:
         """Run *command* beside the process, in the same container, and return its exit code. Raises StartError."""
         ...
 
 
 class Bubblewrap:
-    """Every container in namespaces of its own, which end with their first process and with this one."""
+    """Every container in namespaces of its own, which end with their first process."""
 
     isolated = True
 
@@ -67,24 +57,14 @@ class Bubblewrap:
 
     async def start(self, launch: Launch) -> ContainerProcess:
         with self.prepared(launch.sandbox) as (command, fds):
-            spawned = await spawn(
-                lambda status: (*command, "--json-status-fd", str(status), "--", *launch.argv), launch, *fds
-            )
-        root = (await spawned.told()).get("child-pid")
-        if root is None:
-            raise StartError(await spawned.failure())
-        process = ContainerProcess(spawned, cgroup=launch.cgroup, root=root)
-        main = await _executed(root, spawned)
-        if spawned.ended and "exit-code" not in await spawned.told():
-            await process.wait()
-            raise StartError(await spawned.failure())
-        process.main = main or root
-        return process
+            return await spawn(launch, Shell(wrapper=command, argv=launch.argv, passed=fds))
 
-    async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
+    async def execute(self, process: ContainerProcess, command: Sequence[str]) -> int:
+        if process.main is None:
+            raise StartError("the container has ended")
         ids = (self.account.uid, self.account.gid) if self.account else (os.getuid(), os.getgid())
-        enter = (*_SCRIPT, str(ENTER), str(process.main), *map(str, ids))
-        return await _execute((*enter, *_with(launch.sandbox.environment), *command), cwd="/")
+        enter = (*_SCRIPT, str(ENTER), str(process.main.pid), *map(str, ids))
+        return await _execute((*enter, *_with(process.environment), *command), cwd="/")
 
     @contextmanager
     def prepared(self, sandbox: Sandbox) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
@@ -118,7 +98,7 @@ def _reachable(sandbox: Sandbox, account: User) -> Sandbox:
 
 
 class Bare:
-    """Every container below a small process that takes all its descendants down; nothing is hidden from it."""
+    """Containers from which nothing is hidden; what ends them is the small process around each."""
 
     isolated = False
 
@@ -129,24 +109,13 @@ class Bare:
         sandbox = launch.sandbox
         if self.account and (closed := closed_to(Path(sandbox.working_dir) / "x", self.account)):
             raise StartError(_CLOSED.format(self.account.uid, closed))
-        spec = {
-            "argv": launch.argv,
-            "environment": dict(sandbox.environment),
-            "cwd": sandbox.working_dir,
-            "user": self.account and (self.account.uid, self.account.gid),
-        }
-        shim = (*_SCRIPT, str(SHIM), str(os.getpid()))
-        with passed(json.dumps(spec).encode()) as fd:
-            spawned = await spawn(lambda status: (*shim, str(status), str(fd)), launch, fd)
-        told = await spawned.told()
-        if "child-pid" not in told:
-            raise StartError(told.get("error") or await spawned.failure())
-        return ContainerProcess(spawned, cgroup=launch.cgroup, root=None)
+        user = (self.account.uid, self.account.gid) if self.account else None
+        environment, folder = sandbox.environment, sandbox.working_dir
+        return await spawn(launch, Shell(argv=launch.argv, environment=environment, working_dir=folder, user=user))
 
-    async def execute(self, process: ContainerProcess, command: Sequence[str], launch: Launch) -> int:
+    async def execute(self, process: ContainerProcess, command: Sequence[str]) -> int:
         user = {"user": self.account.uid, "group": self.account.gid, "extra_groups": ()} if self.account else {}
-        argv = (*_with(launch.sandbox.environment), *command)
-        return await _execute(argv, cwd=launch.sandbox.working_dir, **user)
+        return await _execute((*_with(process.environment), *command), cwd=process.working_dir, **user)
 
 
 def _with(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -193,91 +162,3 @@ def find_runtime() -> Bubblewrap | None:
     if tried.returncode:
         log.warning("bubblewrap: %s", tried.stderr.decode(errors="replace").strip())
     return runtime if tried.returncode == 0 else None
-
-
-class ContainerProcess:
-    """A container that runs. *root* is the process that all others of it end with, if that is not the outermost."""
-
-    def __init__(self, spawned: Spawned, *, cgroup: Cgroup | None, root: int | None) -> None:
-        self.main = spawned.outer.pid
-        self._spawned = spawned
-        self._cgroup = cgroup
-        self._root = _pidfd(root)
-
-    async def wait(self) -> Exit:
-        """Return when nothing of the container is left and all it said is in the log."""
-        code = await self._spawned.outer.wait()
-        if self._root is not None:
-            await _readable(self._root)
-            os.close(self._root)
-            self._root = None
-        await self._spawned.finish()
-        code = code if code >= 0 else 128 - code
-        killed = code == 128 + signal.SIGKILL and self._cgroup is not None and self._cgroup.oom_kills() > 0
-        return Exit(code, out_of_memory=killed)
-
-    def terminate(self) -> None:
-        """Ask the command to end."""
-        if self._spawned.outer.returncode is None:
-            _send(self.main, signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End everything of the container now."""
-        if self._root is not None:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._root, signal.SIGKILL)
-        elif self._spawned.outer.returncode is None:
-            _send(self._spawned.outer.pid, signal.SIGHUP)
-
-
-async def _executed(root: int, spawned: Spawned) -> int | None:
-    """The command's process, the first child of *root*, once it is no longer bubblewrap itself.
-
-    After a while it is taken for the command even so: that may be called bwrap, too.
-    """
-    child = None
-    for _ in range(_POLLS):
-        if spawned.ended:
-            break
-        child = next(iter(_children(root)), None)
-        if child is not None and _name(child) != "bwrap":
-            break
-        await asyncio.sleep(_POLL_S)
-    return child
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return "bwrap"
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def _pidfd(pid: int | None) -> int | None:
-    if pid is None:
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-async def _readable(fd: int) -> None:
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd)
-
-
-def _send(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)

@@ -67,7 +67,7 @@ async def _send_log(request: web.Request, pod: Pod, options: LogOptions) -> web.
         raise web.HTTPBadRequest(text=_why_not(pod, container, previous=previous))
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
-    async for piece in read_log(place.path, options, place.writer):
+    async for piece in read_log(place.path, options, place.ended):
         await response.write(piece)
     await response.write_eof()
     return response

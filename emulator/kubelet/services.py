@@ -15,6 +15,8 @@ from emulator.kubelet.events import Events
 from emulator.kubelet.images import Images
 from emulator.kubelet.layout import Layout
 from emulator.kubelet.process import Runtime
+from emulator.kubelet.runs import Process, Runs
+from emulator.kubelet.states import Terminated
 
 T = TypeVar("T")
 
@@ -32,6 +34,8 @@ class Timing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
+    """*end_with* is the process without which no container is to run."""
+
     api: Api
     events: Events
     images: Images
@@ -39,6 +43,8 @@ class Services:
     cgroups: Cgroups | None
     addresses: Addresses
     layout: Layout
+    runs: Runs
+    end_with: Process
     timing: Timing
     now: Callable[[], datetime]
     registry: str
@@ -72,6 +78,23 @@ def delays(timing: Timing) -> Iterator[float]:
     while True:
         yield min(delay, timing.longest_back_off_s)
         delay *= 2
+
+
+class BackOff:
+    """How long one container waits before each of its runs."""
+
+    def __init__(self, timing: Timing) -> None:
+        self._timing = timing
+        self._pauses = delays(timing)
+        self._runs = 0
+
+    def after(self, ended: Terminated) -> float:
+        """The pause, in seconds, after a run: none before the second run of all, or after one that lasted."""
+        self._runs += 1
+        lasted_s = (ended.finished_at - ended.started_at).total_seconds() if ended.started_at else 0
+        if lasted_s >= self._timing.settled_after_s:
+            self._pauses, self._runs = delays(self._timing), 1
+        return 0 if self._runs == 1 else next(self._pauses)
 
 
 def shown_delay(seconds: float) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import stat
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,8 @@ def main(uid: int, gid: int, sources_fd: int, command: list[str]) -> int:
         _mount("none", "/", MS_REC | MS_PRIVATE)
         _stage(sources)
         _become(uid, gid)
+        # Python ignores it, and what is executed would go on to: `yes | head` is to end quietly.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         os.execv(command[0], command)
     except OSError as error:
         sys.stderr.write(f"the sandbox cannot be prepared: {error}\n")

@@ -86,10 +86,7 @@ def parse_timestamp(text: str) -> datetime:
 
 
 def records_of(pod: Manifest, *, now: datetime) -> tuple[tuple[ContainerRecord, ...], tuple[ContainerRecord, ...]]:
-    """The init and the other containers of *pod* as its status tells, for a kubelet that meets it again.
-
-    A container that ran then is lost: pods end with their kubelet.
-    """
+    """The init and the other containers of *pod* as its status tells, for a kubelet that meets it again."""
     spec, status = pod["spec"], pod.get("status") or {}
     has_init = bool(spec.get("initContainers"))
     waiting = Waiting("PodInitializing" if has_init else "ContainerCreating")
@@ -99,31 +96,23 @@ def records_of(pod: Manifest, *, now: datetime) -> tuple[tuple[ContainerRecord, 
 
     def record(container: Manifest) -> ContainerRecord:
         blank = ContainerRecord(name=container["name"], image=container["image"], state=waiting)
-        return _remembered(blank, known.get(container["name"]), now=now)
+        return _remembered(blank, container, known.get(container["name"]), now=now)
 
     return tuple(map(record, spec.get("initContainers") or ())), tuple(map(record, spec["containers"]))
 
 
-def _remembered(blank: ContainerRecord, status: Manifest | None, *, now: datetime) -> ContainerRecord:
+def _remembered(blank: ContainerRecord, spec: Manifest, status: Manifest | None, *, now: datetime) -> ContainerRecord:
     if status is None:
         return blank
-    state = status.get("state") or {}
-    last = _terminated((status.get("lastState") or {}).get("terminated"), now=now)
-    ended = _terminated(state.get("terminated"), now=now)
-    if "running" in state:
-        ended = Terminated(
-            exit_code=137,
-            reason="ContainerStatusUnknown",
-            message="The container ended with the kubelet that ran it",
-            started_at=_moment(state["running"].get("startedAt")),
-            finished_at=now,
-            container_id=status.get("containerID", ""),
-        )
+    state, last = status.get("state") or {}, status.get("lastState") or {}
+    running = Running(_moment(state["running"].get("startedAt")) or now) if "running" in state else None
     return ContainerRecord(
         name=blank.name,
         image=blank.image,
-        state=ended or blank.state,
-        last=last,
+        state=running or _terminated(state.get("terminated"), now=now) or blank.state,
+        last=_terminated(last.get("terminated"), now=now),
+        passes_probe="readinessProbe" not in spec or bool(status.get("ready")),
+        started="startupProbe" not in spec or bool(status.get("started")),
         restarts=status.get("restartCount", 0),
         container_id=status.get("containerID", ""),
         image_id=status.get("imageID", ""),

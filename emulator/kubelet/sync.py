@@ -69,6 +69,8 @@ class Pods:
         for each in items:
             self._met(each)
         if not self.listed.is_set():
+            for uid in self._services.runs.known() - there:
+                await self._services.runs.end(uid)
             await asyncio.to_thread(self._forget_all_but, frozenset(there))
             self.listed.set()
         return str(answer["metadata"]["resourceVersion"])
@@ -112,6 +114,9 @@ class Pods:
             return
         del self._pods[pod.manifest["metadata"]["uid"]]
         self._services.addresses.release(pod.manifest["metadata"]["uid"])
+        # Of a pod that was lost, something may still run.
+        await self._services.runs.end(pod.manifest["metadata"]["uid"])
+        self._services.runs.forget(pod.manifest["metadata"]["uid"])
         await asyncio.to_thread(self._services.layout.forget, pod.manifest)
         await forget_claims(self._services.api, self._services.layout)
 
@@ -119,5 +124,7 @@ class Pods:
         """Remove what pods left that were deleted while no kubelet was there."""
         for uid in self._services.addresses.known() - there:
             self._services.addresses.release(uid)
+        for uid in self._services.runs.known() - there:
+            self._services.runs.forget(uid)
         for folder in self._services.layout.forgotten(there):
             remove_tree(folder)

@@ -71,9 +71,10 @@ def make_volume(
     downward: Downward,
     allowed: Sequence[Path],
     owner: User | None,
+    keep: bool = False,
 ) -> Volume:
-    """Make *volume* in *folder*, or find it on this machine; what is made belongs to *owner*. Raises VolumeError,
-    UnsafeName."""
+    """Make *volume* in *folder*, or find it on this machine; what is made belongs to *owner*. With *keep*, files that
+    are there already stay as they are. Raises VolumeError, UnsafeName."""
     name = volume["name"]
     if "hostPath" in volume:
         read_only = bool(volume.get("readOnly"))
@@ -81,7 +82,8 @@ def make_volume(
     read_only = bool(volume.get("readOnly"))
     if any(key in volume for key in _READ_ONLY):
         read_only = True
-        _write_all(volume_files(volume, sources=sources, downward=downward), folder)
+        if not (keep and folder.is_dir()):
+            _write_all(volume_files(volume, sources=sources, downward=downward), folder)
     folder.mkdir(parents=True, exist_ok=True)
     adopt(folder, owner)
     unknown = [key for key in volume if key not in ("name", "readOnly", "emptyDir", "csi", *_READ_ONLY)]

@@ -26,13 +26,21 @@ class Keeper:
     """The life of one part. *changed* is called whenever its record has changed."""
 
     def __init__(
-        self, part: Part, *, log: Path, say: Callable[[str], None], changed: Callable[[], None], pause_s: float = 0.5
+        self,
+        part: Part,
+        *,
+        log: Path,
+        say: Callable[[str], None],
+        changed: Callable[[], None],
+        pause_s: float = 0.5,
+        start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self._part = part
         self._log = log
         self._say = say
         self._changed = changed
         self._pause_s = pause_s
+        self._start_timeout_s = start_timeout_s
         self._process: asyncio.subprocess.Process | None = None
         self._identity: Identity | None = None
         self._log_offset = 0
@@ -72,7 +80,7 @@ class Keeper:
             assert process is not None
             await process.wait()
             await self._after_crash()
-            while not self._stopping and not await self._try_to_start():
+            while not self._stopping and not await self._try_again():
                 pass
             if not self._stopping:
                 self._say(f"{self._part.name} is back.")
@@ -98,6 +106,18 @@ class Keeper:
     def kill(self) -> None:
         self._signal(signal.SIGKILL)
 
+    async def _try_again(self) -> bool:
+        """The same for a part that was ready before: one that stays silent is killed, and given another try."""
+        try:
+            return await self._try_to_start()
+        except StackFailed as failure:
+            self._say(str(failure))
+        assert self._process is not None
+        self.kill()
+        await self._process.wait()
+        await self._after_crash()
+        return False
+
     async def _try_to_start(self) -> bool:
         """Whether the part became ready. False after a crash, when it is time to try again."""
         await self._spawn()
@@ -105,12 +125,14 @@ class Keeper:
         ending = asyncio.create_task(self._process.wait())
         answering = asyncio.create_task(self._answering())
         try:
-            await asyncio.wait({ending, answering}, timeout=START_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ending, answering}, timeout=self._start_timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
                 await self._after_crash()
                 return False
             if not answering.done():
-                raise StackFailed(f"{self._part.name} does not answer after {START_TIMEOUT_S:.0f} s. {self._where()}")
+                raise StackFailed(
+                    f"{self._part.name} does not answer after {self._start_timeout_s:.0f} s. {self._where()}"
+                )
         finally:
             for task in (ending, answering):
                 task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -112,6 +113,8 @@ class _Stack:
             *("--pod-network", documents.pod_network(self.ports)),
             *("--allow-host-path", str(documents.package_cache(self.state))),
             *("--allow-host-path", str(cloud_build.builds_folder(self.state))),
+            # A kubelet that crashes leaves them running for the next one; a supervisor leaves nothing.
+            *("--end-with", str(os.getpid())),
             *("--needed", sys.prefix, "--needed", sys.base_prefix),
             *(word for folder in self.repositories for word in ("--visible", str(folder))),
         )

@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
@@ -254,6 +255,28 @@ def api_server(loop: Loop, state: Path, port: int = 0) -> Iterator[str]:
     tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
     with loop.entered(running(ServerSettings(port, state, read_tokens(tokens)))) as server:
         yield f"http://127.0.0.1:{server.port}"
+
+
+@contextmanager
+def kubelet_process(cluster: Cluster, tmp_path: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
+    for name, content in (("token", TOKEN), ("credentials", "user:password")):
+        (tmp_path / name).write_text(content)
+    options = {
+        "--port": "0",
+        "--state": str(cluster.state),
+        "--server": cluster.url,
+        "--token-file": str(tmp_path / "token"),
+        "--node-name": cluster.node,
+        "--registry": "127.0.0.1:5000",
+        "--registry-credentials": str(tmp_path / "credentials"),
+    }
+    command = [sys.executable, "-m", "emulator.kubelet", *(part for pair in options.items() for part in pair)]
+    with subprocess.Popen([*command, *flags]) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(15)
 
 
 @contextmanager

@@ -157,3 +157,9 @@ def test_the_next_launch_sees_nothing_of_what_a_pod_did_to_an_environment(
     said = namespace.said(f"tool; {program}", name="next").split()
     assert said == ["from", "the", "environment", str(len(bytes(original / "bin")) + 4), "program", "tool"]
     namespace.delete(grace_s=0)
+
+
+def test_the_stream_that_speaks_first_is_heard_first(namespace: Namespace) -> None:
+    """However late the log's writer comes to look."""
+    for number in range(5):
+        assert namespace.said("echo first >&2; echo second", name=f"p{number}") == "first\nsecond\n"

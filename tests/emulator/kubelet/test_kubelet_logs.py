@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from emulator.kubelet.logs import LONGEST_RECORD_BYTES, LogOptions, LogWriter, read_log
+from emulator.kubelet.logfile import LONGEST_RECORD_BYTES, LogFile
+from emulator.kubelet.logs import LogOptions, read_log
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 class Clock:
     def __init__(self) -> None:
-        self.seconds = 0
+        self.seconds = int(START.timestamp())
 
-    def __call__(self) -> datetime:
+    def __call__(self) -> int:
         self.seconds += 1
-        return START + timedelta(seconds=self.seconds)
+        return self.seconds * 1_000_000_000
 
 
-async def written(path: Path, content: bytes, *, limit_bytes: int = 10**6) -> LogWriter:
-    writer = LogWriter(path, limit_bytes=limit_bytes, now=Clock())
-    reader = asyncio.StreamReader()
-    reader.feed_data(content)
-    reader.feed_eof()
-    await writer.copy("stdout", reader)
-    return writer
+def written(path: Path, content: bytes, *, limit_bytes: int = 10**6) -> None:
+    log = LogFile(str(path), limit_bytes=limit_bytes, now_ns=Clock())
+    for start in range(0, len(content), 65536):
+        log.feed("stdout", content[start : start + 65536])
+    log.finish("stdout")
+    log.close()
 
 
 async def content_of(pieces: AsyncIterator[bytes]) -> bytes:
@@ -37,12 +38,8 @@ async def content_of(pieces: AsyncIterator[bytes]) -> bytes:
 
 
 def read(tmp_path: Path, content: bytes, options: LogOptions, *, limit_bytes: int = 10**6) -> bytes:
-    async def both() -> bytes:
-        writer = await written(tmp_path / "0.log", content, limit_bytes=limit_bytes)
-        writer.close()
-        return await content_of(read_log(tmp_path / "0.log", options))
-
-    return asyncio.run(both())
+    written(tmp_path / "0.log", content, limit_bytes=limit_bytes)
+    return asyncio.run(content_of(read_log(tmp_path / "0.log", options)))
 
 
 @pytest.mark.parametrize(
@@ -78,20 +75,42 @@ def test_a_log_is_bounded_and_keeps_the_newest(tmp_path: Path) -> None:
     assert sum(each.stat().st_size for each in tmp_path.iterdir()) <= 20_100
 
 
-def test_following_sees_everything_across_rotations(tmp_path: Path) -> None:
-    async def follow() -> bytes:
-        writer = LogWriter(tmp_path / "0.log", limit_bytes=100_000, now=Clock())
-        reader = asyncio.StreamReader()
-        copying = asyncio.ensure_future(writer.copy("stdout", reader))
-        following = asyncio.ensure_future(content_of(read_log(tmp_path / "0.log", LogOptions(follow=True), writer)))
-        for number in range(200):
-            reader.feed_data(b"%d " % number + b"x" * 900 + b"\n")
-            for _ in range(4):
-                await asyncio.sleep(0)
-        reader.feed_eof()
-        await copying
-        writer.close()
-        return await asyncio.wait_for(following, 10)
+@pytest.mark.parametrize("at_once", [10, 150], ids=["often", "seldom"])
+def test_following_sees_everything_across_rotations(tmp_path: Path, at_once: int) -> None:
+    """Also who looks so seldom that the log was rotated twice meanwhile."""
 
-    followed = asyncio.run(follow())
-    assert [int(line.split()[0]) for line in followed.splitlines()] == list(range(200))
+    async def follow() -> bytes:
+        log = LogFile(str(tmp_path / "0.log"), limit_bytes=200_000, now_ns=Clock())
+        ended, followed = asyncio.Event(), bytearray()
+
+        async def read_on() -> None:
+            async for piece in read_log(tmp_path / "0.log", LogOptions(follow=True), ended):
+                followed.extend(piece)
+
+        reading = asyncio.ensure_future(read_on())
+        for start in range(0, 600, at_once):
+            for number in range(start, start + at_once):
+                log.feed("stdout", b"%d " % number + b"x" * 900 + b"\n")
+            async with asyncio.timeout(10):
+                while not reading.done() and b"\n%d " % number not in followed:
+                    await asyncio.sleep(0.01)
+        log.close()
+        ended.set()
+        await asyncio.wait_for(reading, 10)
+        return bytes(followed)
+
+    assert [int(line.split()[0]) for line in asyncio.run(follow()).splitlines()] == list(range(600))
+
+
+def test_a_log_that_goes_on_is_appended_to_within_its_limit(tmp_path: Path) -> None:
+    for _ in range(3):
+        written(tmp_path / "0.log", b"x" * 80 + b"\n", limit_bytes=400)
+    assert (tmp_path / "0.log.1").read_bytes().count(b"\n") == 2
+    assert (tmp_path / "0.log").read_bytes().count(b"\n") == 1
+
+
+def test_no_link_leads_the_log_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "0.log").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        written(tmp_path / "0.log", b"x\n")
+    assert os.listdir(tmp_path) == ["0.log"]

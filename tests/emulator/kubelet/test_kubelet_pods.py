@@ -252,3 +252,7 @@ def test_memory_beyond_the_limit_is_out_of_memory(namespace: Namespace) -> None:
 def running(mark: str) -> bool:
     lines = (path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists())
     return any(line == f"sleep\0{mark}\0".encode() for line in lines)
+
+
+def test_a_command_whose_reader_goes_ends_quietly(namespace: Namespace) -> None:
+    assert namespace.said("yes | head -n 1") == "y\n"

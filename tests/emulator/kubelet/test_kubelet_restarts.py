@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from emulator.kubelet.process import find_runtime
-from tests.emulator.kubelet.cluster import TOKEN, Cluster, Loop, api_server, eventually, passable_folder
+from tests.emulator.kubelet.cluster import (
+    TOKEN,
+    Cluster,
+    Loop,
+    api_server,
+    eventually,
+    kubelet_process,
+    passable_folder,
+)
 
 MARK = f"sleep 9{os.getpid()}"
 
@@ -107,28 +112,6 @@ def test_a_restarted_api_server_loses_no_pod(loop: Loop, tmp_path: Path) -> None
         assert not marked()
 
 
-@contextmanager
-def kubelet_process(cluster: Cluster, tmp_path: Path, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
-    for name, content in (("token", TOKEN), ("credentials", "user:password")):
-        (tmp_path / name).write_text(content)
-    options = {
-        "--port": "0",
-        "--state": str(cluster.state),
-        "--server": cluster.url,
-        "--token-file": str(tmp_path / "token"),
-        "--node-name": cluster.node,
-        "--registry": "127.0.0.1:5000",
-        "--registry-credentials": str(tmp_path / "credentials"),
-    }
-    command = [sys.executable, "-m", "emulator.kubelet", *(part for pair in options.items() for part in pair)]
-    with subprocess.Popen([*command, *flags]) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            process.wait(15)
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("flags", [(), ("--no-bubblewrap",)], ids=["isolated", "bare"])
 def test_no_process_outlives_its_kubelet(
@@ -141,6 +124,7 @@ def test_no_process_outlives_its_kubelet(
     with kubelet_process(cluster, tmp_path, *flags) as process:
         uid = namespace.run(f"(setsid {MARK} &) ; {MARK}")["metadata"]["uid"]
         eventually(lambda: len(marked()) == 2)
+        namespace.phase("Running")
         process.send_signal(number)
         process.wait(10)
         eventually(lambda: not marked())

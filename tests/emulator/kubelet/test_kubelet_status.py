@@ -107,10 +107,16 @@ def test_what_a_status_says_is_remembered() -> None:
     assert (remembered.state.exit_code, remembered.last.exit_code) == (0, 1)
 
 
-def test_a_container_that_ran_is_lost() -> None:
-    _, (lost,) = records_of(manifest(**pod_status(manifest(), record(RUNNING), now=NOW)), now=NOW)
-    assert isinstance(lost.state, Terminated)
-    assert lost.state.reason == "ContainerStatusUnknown"
+@pytest.mark.parametrize("ready", [True, False])
+def test_a_container_that_ran_is_met_as_ready_as_it_was(ready: bool) -> None:
+    before = PodRecord(
+        init=(), containers=(container(RUNNING, "c0", passes_probe=ready),), host_ip="127.0.0.1", started_at=NOW
+    )
+    probed = manifest(**pod_status(manifest(), before, now=NOW))
+    probed["spec"]["containers"][0]["readinessProbe"] = {"exec": {"command": ["true"]}}
+    _, (met,) = records_of(probed, now=NOW)
+    assert met.state == RUNNING
+    assert met.passes_probe == ready
 
 
 @pytest.mark.parametrize(
