@@ -1,0 +1,158 @@
+"""What must be true when the chaos is over: a sentence for everything that is not."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+
+from emulator.stack.processes import alive
+from functions.core.launch import Launch, Phase
+from tests.chaos import watching
+from tests.chaos.faults import broken
+from tests.chaos.journal import Journal
+from tests.chaos.people import Story, answered, server_answers
+from tests.chaos.watching import Watcher
+from tests.e2e.stack import Stack
+
+# What repo2docker says of a repository that asks for a version that nobody has made.
+OF_A_BROKEN_REPOSITORY = re.compile(r"numpy|999|exit code")
+# What a launch of a good repository may say, and who must have been killed while it lasted.
+EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str]]] = ()
+CULL_EVERY_S = 5.0
+# A proxy that was started again learns its routes at the Hub's next look.
+ROUTES_S = 75.0
+
+
+def in_peace(stack: Stack, done: Callable[[], bool], *, within_s: float) -> bool:
+    """Whether *done* came true while nothing happened but the scheduler's rounds."""
+    until, next_round = time.monotonic() + within_s, 0.0
+    while not done():
+        if time.monotonic() > until:
+            return False
+        if time.monotonic() > next_round:
+            answered(stack.cull)
+            next_round = time.monotonic() + CULL_EVERY_S
+        time.sleep(0.5)
+    return True
+
+
+def wrong_launches(watcher: Watcher, journal: Journal) -> Iterator[str]:
+    """Launches that are not over, or have failed for a reason that is not true."""
+    for launch in watcher.launches.values():
+        if launch.open:
+            yield f"launch {launch.id} of {launch.spec} is still {launch.phase}"
+        elif launch.phase is Phase.FAILED and not _is_true(launch, journal):
+            yield f"launch {launch.id} of {launch.spec} failed, which is not true: {launch.reason!r}"
+        elif launch.phase is Phase.READY and _of_a_broken_repository(launch.spec):
+            yield f"launch {launch.id} of {launch.spec} is ready, although nobody can build it"
+
+
+def _of_a_broken_repository(spec: str) -> bool:
+    match = re.search(r"repository-(\d+)", spec)
+    return bool(match and broken(int(match[1])))
+
+
+def _is_true(launch: Launch, journal: Journal) -> bool:
+    if _of_a_broken_repository(launch.spec) and OF_A_BROKEN_REPOSITORY.search(launch.reason):
+        return True
+    return any(
+        pattern.search(launch.reason) and journal.killed(victims, since=launch.created_at, until=launch.ended_at)
+        for pattern, victims in EXCUSES
+    )
+
+
+def wrong_stories(stories: Sequence[Story]) -> Iterator[str]:
+    """People who were told nothing in the end, or something that helps nobody."""
+    for story in stories:
+        told = [*story.refusals, *([story.end.message] if story.end else [])]
+        if not story.end and not story.gone:
+            yield f"person {story.visit.number} still waits for {story.repo_url}; was refused: {story.refusals[-3:]}"
+        yield from (f"person {story.visit.number} was told: {text}" for text in told if "Internal error" in text)
+
+
+def wrong_servers(stack: Stack, stories: Sequence[Story], journal: Journal) -> Iterator[str]:
+    """Servers that were promised, do not answer, and were not lost by the end of their kubelet."""
+    promised = [it for it in stories if it.end and it.end.phase == "ready" and not it.stopped]
+    waiting = {it.visit.number: it for it in promised}
+
+    def all_answer() -> bool:
+        for number, story in [*waiting.items()]:
+            if answered(partial(server_answers, story.end)) or lost(stack, story, journal):
+                del waiting[number]
+        return not waiting
+
+    in_peace(stack, all_answer, within_s=ROUTES_S)
+    for story in waiting.values():
+        yield f"the server of person {story.visit.number} does not answer: {story.end}"
+
+
+def lost(stack: Stack, story: Story, journal: Journal) -> bool:
+    """Whether the server has ended with its kubelet after it was ready: nothing runs any more."""
+    if story.end is None or not journal.killed({"kubelet"}, since=story.ended - 60, until=time.time()):
+        return False
+    user = str(story.end.data["url"]).rstrip("/").rpartition("/")[2]
+    return answered(lambda: user not in [watching.user_of(pod) for pod in stack.pods() if watching.runs(pod)])
+
+
+def wrong_builds(watcher: Watcher) -> Iterator[str]:
+    """Images that were built more than once, two at once, or are in use and were never built."""
+    jobs: Mapping[str, list[watching.Object]] = defaultdict(list)
+    for job in watcher.jobs.values():
+        jobs[watching.image_of(job)].append(job)
+    for name in watcher.twins:
+        yield f"there were two of {name} at once"
+    for image, ours in jobs.items():
+        yield from _wrong_builds_of(image, sorted(ours, key=watching.begun_at))
+    built = {image for image, ours in jobs.items() if any(map(watching.succeeded, ours))}
+    for launch in watcher.launches.values():
+        if launch.phase is Phase.READY and launch.image not in built:
+            yield f"{launch.image} is in use, and no build of it has ended well"
+
+
+def _wrong_builds_of(image: str, jobs: Sequence[watching.Object]) -> Iterator[str]:
+    good = sum(map(watching.succeeded, jobs))
+    if good > 1:
+        yield f"{image} was built {good} times"
+    for before, after in itertools.pairwise(jobs):
+        ended = watching.ended_at(before)
+        if ended is None or ended > watching.begun_at(after):
+            yield f"{image} was being built twice at {watching.begun_at(after)}"
+
+
+def wrong_users(stack: Stack, watcher: Watcher) -> Iterator[str]:
+    """Users of the Hub that are of no launch, or of two."""
+    owners = [launch.user for launch in watcher.launches.values() if launch.user]
+    for user in stack.hub("GET", "/users"):
+        if owners.count(user["name"]) != 1:
+            yield f"{user['name']} is the user of {owners.count(user['name'])} launches"
+
+
+def stop_everything(stack: Stack) -> None:
+    """As everybody who goes home stops their server."""
+    for user in stack.hub("GET", "/users"):
+        if user.get("server") or user.get("servers"):
+            answered(partial(stack.hub, "DELETE", f"/users/{user['name']}/server"))
+
+
+def leftovers(stack: Stack, watcher: Watcher) -> list[str]:
+    """What somebody would have to clean up by hand: users, pods, jobs that run, open records, processes."""
+    watcher.look()
+    jobs = stack.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
+    builds = stack.kubernetes("/api/v1/namespaces/binderless-builds/pods")
+    return [
+        *(f"user {user['name']}" for user in stack.hub("GET", "/users")),
+        *(f"pod {pod['metadata']['name']}" for pod in stack.pods()),
+        *(f"job {job['metadata']['name']} goes on" for job in jobs if not watching.ended_at(job)),
+        *(f"pod {it['metadata']['name']} runs" for it in builds if watching.runs(it)),
+        *watcher.open_records,
+        *(f"process {each.pid} of the kubelet" for each in watching.under("kubelet", stack.state)),
+    ]
+
+
+def survivors(watcher: Watcher) -> list[str]:
+    """Processes of a stack that has ended."""
+    return [f"process {each.pid} is left" for each in watcher.processes if alive(each)]
