@@ -20,6 +20,8 @@ from functions.core.ports import HubServer, ResolvedRepo
 
 LEASE_S = 30.0
 MOST_ATTEMPTS = 3
+# Of a server: its machine, or the Hub, may end while it starts, and nobody can tell that from a broken repository.
+MOST_STARTS = 3
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 30.0
 
 
@@ -37,8 +39,9 @@ class Launch:
 
     `attempt` is the attempt of the build it waits for; 0 when the image was there already. `user` is stored before
     the Hub first hears of it, so that a repeated start finds its own user. `paused_until` is when the Hub may be
-    asked again, after `pauses` refusals. `resume_key` names the record by which its browser finds it. A `build_only`
-    launch wants the image and no server. `principal` and `profile` are reserved: who launched, with which resources.
+    asked again, after `pauses` refusals; `starts` is how often it has taken the request for a server. `resume_key`
+    names the record by which its browser finds it. A `build_only` launch wants the image and no server. `principal`
+    and `profile` are reserved: who launched, with which resources.
 
     For the launch event: whether the request held a `build_token`, what the hub is called there (`origin`), and which
     site the request came from (`request_origin`).
@@ -64,6 +67,7 @@ class Launch:
     user: str = ""
     named_at: float = 0.0
     asked_at: float = 0.0
+    starts: int = 0
     url: str = ""
     ready_at: float = 0.0
     collected_at: float = 0.0
@@ -125,6 +129,11 @@ class StartServer:
 
 
 @dataclass(frozen=True, slots=True)
+class StartAgain:
+    """The server was lost before it was ready: ask the Hub for it once more, after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskHub:
     """The next decision needs to know how the server is."""
 
@@ -142,7 +151,7 @@ class Fail:
     status: int = 500
 
 
-Step = Wait | JoinBuild | NameUser | StartServer | AskHub | Finish | Fail
+Step = Wait | JoinBuild | NameUser | StartServer | StartAgain | AskHub | Finish | Fail
 
 
 def next_step(launch: Launch, build: Build | None, facts: Facts) -> Step:
@@ -181,14 +190,17 @@ def _towards_a_server(launch: Launch, facts: Facts) -> Step:
     match facts.server:
         case NotAsked():
             return AskHub()
-        case None:
-            return Fail("", status=500)
         case HubServer(ready=True):
             return Finish()
-        case HubServer(pending=None):
-            return Fail("", status=500)
+        case None | HubServer(pending=None):
+            return StartAgain() if _may_start_again(launch, facts) else Fail("", status=500)
         case _:
             return Wait()
+
+
+def _may_start_again(launch: Launch, facts: Facts) -> bool:
+    in_time = facts.now <= launch.named_at + facts.timeout_s
+    return launch.starts < MOST_STARTS and in_time and watched(launch, facts)
 
 
 def watched(launch: Launch, facts: Facts) -> bool:
@@ -227,7 +239,13 @@ def named(launch: Launch, *, digest: str, now: float) -> Launch:
 
 def asked(launch: Launch, *, now: float) -> Launch:
     """The launch once the Hub has taken the request for a server."""
-    return replace(launch, asked_at=now, pauses=0, paused_until=0.0)
+    return replace(launch, asked_at=now, starts=launch.starts + 1, pauses=0, paused_until=0.0)
+
+
+def lost(launch: Launch, *, now: float) -> Launch:
+    """The launch whose server was lost before it was ready, until the Hub may be asked again; longer each time."""
+    pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, launch.starts - 1))
+    return replace(launch, asked_at=0.0, paused_until=now + pause)
 
 
 def paused(launch: Launch, *, now: float, pause_s: float | None = None) -> Launch:

@@ -23,6 +23,7 @@ from functions.core.launch import (
     NameUser,
     NotAsked,
     Phase,
+    StartAgain,
     StartServer,
     Wait,
     next_step,
@@ -78,7 +79,8 @@ def _take_steps(launch: Launch, world: World) -> Launch | None:
         changed = _take(step, launch, world)
         if changed is None:
             return world.launches.get(launch.id)
-        launch = changed
+        # What the Hub said of the server was before this step.
+        launch, server = changed, _NOT_ASKED
     return _release(launch, world, lambda it: it)
 
 
@@ -91,6 +93,8 @@ def _take(step: launches.Step, launch: Launch, world: World) -> Launch | None:
             return _name_user(launch, world)
         case StartServer():
             return _start_server(launch, world)
+        case StartAgain():
+            return _write(launch, world, lambda it: launches.lost(it, now=world.clock.now()))
         case Finish():
             return _write(launch, world, lambda it: _finished(it, world))
         case Fail(reason, status):

@@ -113,7 +113,8 @@ class _Telling:
 
     def _tell_server(self) -> Iterator[str]:
         if not self._launch.asked_at:
-            yield from self._pause("The hub is busy; your server is queued...")
+            again = "The server did not start. It is started once more..."
+            yield from self._pause(again if self._launch.starts else "The hub is busy; your server is queued...")
             self._advance()
             return
         told = False

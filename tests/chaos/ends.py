@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 from emulator.stack.processes import alive
-from functions.core.launch import Launch, Phase
+from functions.core.launch import MOST_ATTEMPTS, MOST_STARTS, Launch, Phase
 from tests.chaos import watching
 from tests.chaos.faults import broken
 from tests.chaos.journal import Journal
@@ -20,8 +20,14 @@ from tests.e2e.stack import Stack
 
 # What repo2docker says of a repository that asks for a version that nobody has made.
 OF_A_BROKEN_REPOSITORY = re.compile(r"numpy|999|exit code")
-# What a launch of a good repository may say, and who must have been killed while it lasted.
-EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str]]] = ()
+# What a launch of a good repository may say, and who must have been killed how often while it lasted.
+EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
+    (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_ATTEMPTS - 1),
+    (re.compile(r"Spawn failed|server stopped before"), ("kubelet", "hub", "kube", "proxy"), MOST_STARTS - 1),
+    (re.compile(r"took too long to start"), ("kubelet", "hub", "kube", "proxy"), 1),
+    # A build clones from the git host, and pushes to the registry.
+    (re.compile(r"unable to access|did not take the image|registry"), ("cloud",), 1),
+)
 CULL_EVERY_S = 5.0
 # A proxy that was started again learns its routes at the Hub's next look.
 ROUTES_S = 75.0
@@ -60,8 +66,9 @@ def _is_true(launch: Launch, journal: Journal) -> bool:
     if _of_a_broken_repository(launch.spec) and OF_A_BROKEN_REPOSITORY.search(launch.reason):
         return True
     return any(
-        pattern.search(launch.reason) and journal.killed(victims, since=launch.created_at, until=launch.ended_at)
-        for pattern, victims in EXCUSES
+        pattern.search(launch.reason)
+        and journal.killed(victims, since=launch.created_at, until=launch.ended_at) >= at_least
+        for pattern, victims, at_least in EXCUSES
     )
 
 
@@ -74,20 +81,23 @@ def wrong_stories(stories: Sequence[Story]) -> Iterator[str]:
         yield from (f"person {story.visit.number} was told: {text}" for text in told if "Internal error" in text)
 
 
-def wrong_servers(stack: Stack, stories: Sequence[Story], journal: Journal) -> Iterator[str]:
-    """Servers that were promised, do not answer, and were not lost by the end of their kubelet."""
+def wrong_servers(stack: Stack, stories: Sequence[Story], journal: Journal) -> tuple[list[str], int]:
+    """Servers that were promised, do not answer, and were not lost by the end of their kubelet; and how many were."""
     promised = [it for it in stories if it.end and it.end.phase == "ready" and not it.stopped]
     waiting = {it.visit.number: it for it in promised}
+    gone = 0
 
     def all_answer() -> bool:
+        nonlocal gone
         for number, story in [*waiting.items()]:
-            if answered(partial(server_answers, story.end)) or lost(stack, story, journal):
+            answers = answered(partial(server_answers, story.end))
+            if answers or lost(stack, story, journal):
+                gone += not answers
                 del waiting[number]
         return not waiting
 
     in_peace(stack, all_answer, within_s=ROUTES_S)
-    for story in waiting.values():
-        yield f"the server of person {story.visit.number} does not answer: {story.end}"
+    return [f"the server of person {it.visit.number} does not answer: {it.end}" for it in waiting.values()], gone
 
 
 def lost(stack: Stack, story: Story, journal: Journal) -> bool:

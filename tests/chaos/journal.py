@@ -29,9 +29,9 @@ class Journal:
         with self._lock:
             self.entries.append(Entry(time.time(), what, whom))
 
-    def killed(self, victims: Collection[str], *, since: float, until: float) -> bool:
-        """Whether one of *victims* was killed in that time."""
-        return any(it.what == "kill" and it.whom in victims and since <= it.at <= until for it in self.entries)
+    def killed(self, victims: Collection[str], *, since: float, until: float) -> int:
+        """How often one of *victims* was killed in that time."""
+        return sum(it.what == "kill" and it.whom in victims and since <= it.at <= until for it in self.entries)
 
     def kills(self) -> Counter[str]:
         return Counter(it.whom for it in self.entries if it.what == "kill")

@@ -150,7 +150,8 @@ def _act(
 def _judge(stack: Stack, watcher: Watcher, outcome: Outcome, clock: _Clock) -> None:
     watcher.look()
     outcome.problems += ends.wrong_stories(outcome.stories)
-    outcome.problems += ends.wrong_servers(stack, outcome.stories, outcome.journal)
+    wrong, outcome.lost = ends.wrong_servers(stack, outcome.stories, outcome.journal)
+    outcome.problems += wrong
     outcome.problems += ends.wrong_users(stack, watcher)
     clock.lap("servers")
     ends.stop_everything(stack)
