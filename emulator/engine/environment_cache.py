@@ -15,7 +15,7 @@ from pathlib import Path
 from emulator.engine.environment import BASE_LOCK, BASE_RANGES
 from emulator.engine.interpreter import Interpreter
 from emulator.engine.repository import Repository
-from emulator.images import Config, Descriptor, ImageError, Layer, Reference, RegistryClient, push
+from emulator.images import Config, Descriptor, ImageError, Layer, Reference, RegistryClient, patiently, push
 from emulator.images.manifest import ENVIRONMENT_ANNOTATION, Manifest
 from emulator.images.tree import of_environment
 from emulator.images.unpack import unpack
@@ -48,6 +48,10 @@ def key_of(repository: Repository, *, python: Interpreter, root: Path, today: da
 
 def find(client: RegistryClient, key: str) -> Descriptor | None:
     """The layer of the environment with this key, or None."""
+    return patiently(lambda: _find(client, key))
+
+
+def _find(client: RegistryClient, key: str) -> Descriptor | None:
     try:
         content, _ = client.manifest(Reference(client.registry, REPOSITORY, key))
     except ImageError as error:
@@ -75,6 +79,10 @@ def keep(client: RegistryClient, key: str, layer: Layer) -> None:
 
 def hand_over(client: RegistryClient, layer: Descriptor, *, repository: str) -> None:
     """Make the layer part of another repository of the registry, without sending it where that can be avoided."""
+    patiently(lambda: _hand_over(client, layer, repository))
+
+
+def _hand_over(client: RegistryClient, layer: Descriptor, repository: str) -> None:
     if client.has_blob(repository, layer.digest) or client.mount_blob(repository, layer.digest, source=REPOSITORY):
         return
     blocks: Iterator[bytes] = client.blob(REPOSITORY, layer)

@@ -28,10 +28,10 @@ from tests.chaos.watching import Watcher, succeeded
 from tests.e2e.stack import ROOT, Stack
 
 UP_S, DOWN_S = 120, 90
-PEACE_S, CLEAN_S = 150.0, 120.0
+PEACE_S, CLEAN_S = 240.0, 120.0
 # So that what takes minutes with everybody's settings can be seen in a short play.
 SETTINGS = {
-    "BINDERLESS_LAUNCHES__TIMEOUT_S": "90",
+    "BINDERLESS_LAUNCHES__TIMEOUT_S": "300",
     "BINDERLESS_LAUNCHES__WATCHER_GONE_S": "20",
     "BINDERLESS_LAUNCHES__KEEP_S": "60",
     "BINDERLESS_CULL__IDLE_S": "3600",
