@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.chaos.journal import Journal
 from tests.chaos.play import Outcome, play
 
 PLAYS = 3
@@ -27,12 +28,13 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     launches = int(settings.get("LAUNCHES") or max(8, round(6 * minutes)))
     first = int(time.time()) // 86_400 * PLAYS
     seeds = [int(settings["SEED"])] if settings.get("SEED") else [first + number for number in range(PLAYS)]
-    wrong = 0
+    outcomes = []
     for seed in seeds:
-        outcome = _play(seed, launches=launches, seconds=60 * minutes)
-        print(outcome.report(), flush=True)
-        wrong += bool(outcome.problems)
-    return min(wrong, 1)
+        outcomes.append(_play(seed, launches=launches, seconds=60 * minutes))
+        print(outcomes[-1].report(), flush=True)
+    everything = Journal([entry for outcome in outcomes for entry in outcome.journal.entries])
+    print(f"never happened: {', '.join(everything.never()) or 'nothing'}", flush=True)
+    return int(any(outcome.problems for outcome in outcomes))
 
 
 def _play(seed: int, *, launches: int, seconds: float) -> Outcome:

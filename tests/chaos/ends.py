@@ -15,18 +15,18 @@ from tests.chaos import watching
 from tests.chaos.faults import broken
 from tests.chaos.journal import Journal
 from tests.chaos.people import Story, answered, server_answers
-from tests.chaos.watching import Watcher
+from tests.chaos.watching import Seen, Watcher
 from tests.e2e.stack import Stack
 
 # What repo2docker says of a repository that asks for a version that nobody has made.
-OF_A_BROKEN_REPOSITORY = re.compile(r"numpy|999|exit code")
+OF_A_BROKEN_REPOSITORY = re.compile(r"numpy==999")
 # What a launch of a good repository may say, and who must have been killed how often while it lasted.
 EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
     (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_ATTEMPTS - 1),
     (re.compile(r"Spawn failed|server stopped before"), ("kubelet", "hub", "kube", "proxy"), MOST_STARTS - 1),
     (re.compile(r"took too long to start"), ("kubelet", "hub", "kube", "proxy"), 1),
     # A build clones from the git host, and pushes to the registry.
-    (re.compile(r"unable to access|did not take the image|registry"), ("cloud",), 1),
+    (re.compile(r"unable to access|The registry \S+ (does not answer|answered 5)"), ("cloud",), 1),
 )
 CULL_EVERY_S = 5.0
 # A proxy that was started again learns its routes at the Hub's next look.
@@ -46,9 +46,9 @@ def in_peace(stack: Stack, done: Callable[[], bool], *, within_s: float) -> bool
     return True
 
 
-def wrong_launches(watcher: Watcher, journal: Journal) -> Iterator[str]:
+def wrong_launches(seen: Seen, journal: Journal) -> Iterator[str]:
     """Launches that are not over, or have failed for a reason that is not true."""
-    for launch in watcher.launches.values():
+    for launch in seen.launches.values():
         if launch.open:
             yield f"launch {launch.id} of {launch.spec} is still {launch.phase}"
         elif launch.phase is Phase.FAILED and not _is_true(launch, journal):
@@ -108,17 +108,17 @@ def lost(stack: Stack, story: Story, journal: Journal) -> bool:
     return answered(lambda: user not in [watching.user_of(pod) for pod in stack.pods() if watching.runs(pod)])
 
 
-def wrong_builds(watcher: Watcher) -> Iterator[str]:
+def wrong_builds(seen: Seen) -> Iterator[str]:
     """Images that were built more than once, two at once, or are in use and were never built."""
     jobs: Mapping[str, list[watching.Object]] = defaultdict(list)
-    for job in watcher.jobs.values():
+    for job in seen.jobs.values():
         jobs[watching.image_of(job)].append(job)
-    for name in watcher.twins:
+    for name in seen.twins:
         yield f"there were two of {name} at once"
     for image, ours in jobs.items():
         yield from _wrong_builds_of(image, sorted(ours, key=watching.begun_at))
     built = {image for image, ours in jobs.items() if any(map(watching.succeeded, ours))}
-    for launch in watcher.launches.values():
+    for launch in seen.launches.values():
         if launch.phase is Phase.READY and launch.image not in built:
             yield f"{launch.image} is in use, and no build of it has ended well"
 
@@ -133,9 +133,9 @@ def _wrong_builds_of(image: str, jobs: Sequence[watching.Object]) -> Iterator[st
             yield f"{image} was being built twice at {watching.begun_at(after)}"
 
 
-def wrong_users(stack: Stack, watcher: Watcher) -> Iterator[str]:
+def wrong_users(stack: Stack, seen: Seen) -> Iterator[str]:
     """Users of the Hub that are of no launch, or of two."""
-    owners = [launch.user for launch in watcher.launches.values() if launch.user]
+    owners = [launch.user for launch in seen.launches.values() if launch.user]
     for user in stack.hub("GET", "/users"):
         if owners.count(user["name"]) != 1:
             yield f"{user['name']} is the user of {owners.count(user['name'])} launches"
@@ -158,11 +158,11 @@ def leftovers(stack: Stack, watcher: Watcher) -> list[str]:
         *(f"pod {pod['metadata']['name']}" for pod in stack.pods()),
         *(f"job {job['metadata']['name']} goes on" for job in jobs if not watching.ended_at(job)),
         *(f"pod {it['metadata']['name']} runs" for it in builds if watching.runs(it)),
-        *watcher.open_records,
+        *watcher.seen.open_records,
         *(f"process {each.pid} of the kubelet" for each in watching.under("kubelet", stack.state)),
     ]
 
 
-def survivors(watcher: Watcher) -> list[str]:
+def survivors(seen: Seen) -> list[str]:
     """Processes of a stack that has ended."""
-    return [f"process {each.pid} is left" for each in watcher.processes if alive(each)]
+    return [f"process {each.pid} is left" for each in seen.processes if alive(each)]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
+
+from tests.chaos.faults import HTTP, MESSAGES, OF_TCP, TCP, VICTIMS, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,17 @@ class Journal:
     def killed(self, victims: Collection[str], *, since: float, until: float) -> int:
         """How often one of *victims* was killed in that time."""
         return sum(it.what == "kill" and it.whom in victims and since <= it.at <= until for it in self.entries)
+
+    def never(self) -> Sequence[str]:
+        """What nobody has met: every kill and every fault that can be drawn."""
+        met = {(it.whom, it.what) for it in self.entries}
+        drawn = [
+            *((victim, "kill") for victim in VICTIMS),
+            *((service, kind) for service in HTTP for kind in Kind),
+            *((service, kind) for service in TCP for kind in OF_TCP),
+            *(("messages", kind) for message in MESSAGES for kind in message),
+        ]
+        return [f"{whom} {what}" for whom, what in drawn if (whom, what) not in met]
 
     def kills(self) -> Counter[str]:
         return Counter(it.whom for it in self.entries if it.what == "kill")

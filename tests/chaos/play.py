@@ -24,7 +24,7 @@ from tests.chaos.faults import HTTP, TCP, broken
 from tests.chaos.journal import Journal
 from tests.chaos.lines import HOST, Lines
 from tests.chaos.people import Person, Story
-from tests.chaos.watching import Watcher, succeeded
+from tests.chaos.watching import Seen, Watcher, succeeded
 from tests.e2e.stack import ROOT, Stack
 
 UP_S, DOWN_S = 120, 90
@@ -97,7 +97,7 @@ def play(seed: int, *, launches: int, seconds: float, folder: Path) -> Outcome:
             watcher.over.set()
             watcher.join()
         clock.lap("down")
-    outcome.problems += ends.survivors(watcher)
+    outcome.problems += ends.survivors(watcher.seen)
     outcome.seconds = clock.laps
     return outcome
 
@@ -152,7 +152,7 @@ def _judge(stack: Stack, watcher: Watcher, outcome: Outcome, clock: _Clock) -> N
     outcome.problems += ends.wrong_stories(outcome.stories)
     wrong, outcome.lost = ends.wrong_servers(stack, outcome.stories, outcome.journal)
     outcome.problems += wrong
-    outcome.problems += ends.wrong_users(stack, watcher)
+    outcome.problems += ends.wrong_users(stack, watcher.seen)
     clock.lap("servers")
     ends.stop_everything(stack)
     left: list[str] = []
@@ -163,20 +163,20 @@ def _judge(stack: Stack, watcher: Watcher, outcome: Outcome, clock: _Clock) -> N
 
     if not ends.in_peace(stack, clean, within_s=CLEAN_S):
         outcome.problems += [f"left over: {each}" for each in left]
-    outcome.problems += ends.wrong_launches(watcher, outcome.journal)
-    outcome.problems += ends.wrong_builds(watcher)
+    outcome.problems += ends.wrong_launches(watcher.seen, outcome.journal)
+    outcome.problems += ends.wrong_builds(watcher.seen)
     clock.lap("clean")
-    _count(watcher, outcome)
+    _count(watcher.seen, outcome)
 
 
-def _count(watcher: Watcher, outcome: Outcome) -> None:
-    for launch in watcher.launches.values():
+def _count(seen: Seen, outcome: Outcome) -> None:
+    for launch in seen.launches.values():
         outcome.launches[str(launch.phase)] += 1
         if launch.reason:
             outcome.reasons[launch.reason[:160]] += 1
-    for job in watcher.jobs.values():
+    for job in seen.jobs.values():
         outcome.builds["succeeded" if succeeded(job) else "failed"] += 1
-    outcome.servers = len(watcher.pods)
+    outcome.servers = len(seen.pods)
 
 
 def publish(stack: Stack, lines: Lines, numbers: Iterable[int], name: str) -> Sequence[str]:

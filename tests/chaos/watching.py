@@ -6,6 +6,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,22 +26,28 @@ USER = "hub.jupyter.org/username"
 Object = Mapping[str, Any]
 
 
-class Watcher(threading.Thread):
-    """Remembers everything it has ever seen, by key: `launches`, `jobs` and `pods` as they were last, `processes`; and
-    which records are open at the moment.
+@dataclass(slots=True)
+class Seen:
+    """Everything that was ever seen, by key, as it was last; and which records were open at the last look.
 
     `twins` are images that were built twice, and users who had two servers, at one moment.
     """
 
+    launches: dict[str, Launch] = field(default_factory=dict)
+    jobs: dict[str, Object] = field(default_factory=dict)
+    pods: dict[str, Object] = field(default_factory=dict)
+    processes: set[Identity] = field(default_factory=set)
+    twins: Counter[str] = field(default_factory=Counter)
+    open_records: Sequence[str] = ()
+
+
+class Watcher(threading.Thread):
+    """Looks until `over`; what was there is in `seen`."""
+
     def __init__(self, stack: Stack) -> None:
         super().__init__(daemon=True)
         self.over = threading.Event()
-        self.launches: dict[str, Launch] = {}
-        self.jobs: dict[str, Object] = {}
-        self.pods: dict[str, Object] = {}
-        self.open_records: Sequence[str] = ()
-        self.processes: set[Identity] = set()
-        self.twins: Counter[str] = Counter()
+        self.seen = Seen()
         self._stack = stack
         self._store = SQLiteStore(stack.state / "functions" / "store.sqlite")
 
@@ -57,8 +64,8 @@ class Watcher(threading.Thread):
     def _records(self) -> None:
         known = records.launches(self._store)
         found = [*known.where("open", "yes"), *known.where("open", "no")]
-        self.launches |= {launch.id: launch for launch in found}
-        self.open_records = [
+        self.seen.launches |= {launch.id: launch for launch in found}
+        self.seen.open_records = [
             *(f"launch {it.id} of {it.spec}: {it.phase}" for it in found if it.open),
             *(f"build of {it.image}: {it.status}" for it in records.builds(self._store).where("open", "yes")),
         ]
@@ -66,24 +73,24 @@ class Watcher(threading.Thread):
     def _jobs(self) -> None:
         jobs = self._stack.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
         pods = self._stack.kubernetes("/api/v1/namespaces/binderless-builds/pods")
-        self.jobs |= {job["metadata"]["uid"]: job for job in jobs}
+        self.seen.jobs |= {job["metadata"]["uid"]: job for job in jobs}
         self._note_twins(Counter(image_of(job) for job in jobs if not ended_at(job)))
         self._note_twins(Counter(image_of(pod) for pod in pods if pod["status"].get("phase") == "Running"))
 
     def _servers(self) -> None:
         pods = self._stack.pods()
-        self.pods |= {pod["metadata"]["uid"]: pod for pod in pods}
+        self.seen.pods |= {pod["metadata"]["uid"]: pod for pod in pods}
         self._note_twins(Counter(user_of(pod) for pod in pods if "deletionTimestamp" not in pod["metadata"]))
 
     def _note_twins(self, seen: Counter[str]) -> None:
         for name, times in seen.items():
             if times > 1:
-                self.twins[name] += 1
+                self.seen.twins[name] += 1
 
     def _family(self) -> None:
         record = StateFolder(self._stack.state).record()
         if record and alive(record.supervisor):
-            self.processes |= {record.supervisor, *descendants(record.supervisor.pid)}
+            self.seen.processes |= {record.supervisor, *descendants(record.supervisor.pid)}
 
 
 def image_of(thing: Object) -> str:
