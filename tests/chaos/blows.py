@@ -13,10 +13,25 @@ from emulator.stack.processes import alive
 from emulator.stack.state import StateFolder
 from tests.chaos.faults import INSTANCE, Blow
 from tests.chaos.journal import Journal
+from tests.chaos.people import answered
 from tests.e2e.stack import Stack
 
 # How long a blow waits for a victim that is just being started again.
 PATIENCE_S = 8.0
+ROUND_EVERY_S = 4.0
+
+
+class Scheduler(threading.Thread):
+    """Calls the cull more often than the stack's own scheduler does, so that its rounds meet trouble too."""
+
+    def __init__(self, stack: Stack) -> None:
+        super().__init__(daemon=True)
+        self.over = threading.Event()
+        self._stack = stack
+
+    def run(self) -> None:
+        while not self.over.wait(ROUND_EVERY_S):
+            answered(self._stack.cull)
 
 
 class Injector(threading.Thread):

@@ -38,7 +38,7 @@ class Kind(StrEnum):
 
 OF_TCP = (Kind.DELAY, Kind.DROP, Kind.RESET, Kind.LOST, Kind.TRUNCATED)
 # Requests in which every kind of fault happens once. Kubernetes is asked all the time, the others now and then.
-BLOCK = {**dict.fromkeys(HTTP, 24), "kube": 60, "cull": 10, "pubsub": 10}
+BLOCK = {**dict.fromkeys(HTTP, 24), "kube": 60, **dict.fromkeys(("on_build_complete", "cull", "pubsub"), 10)}
 
 
 @dataclass(frozen=True, slots=True)

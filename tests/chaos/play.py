@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 from emulator.stack.processes import leashed
 from emulator.stack.state import StateFolder
 from tests.chaos import ends, faults
-from tests.chaos.blows import Injector
+from tests.chaos.blows import Injector, Scheduler
 from tests.chaos.faults import HTTP, TCP, broken
 from tests.chaos.journal import Journal
 from tests.chaos.lines import HOST, Lines
@@ -38,6 +39,9 @@ SETTINGS = {
     "BINDERLESS_CULL__UNCOLLECTED_S": "60",
     "BINDERLESS_CULL__ORPHAN_S": "20",
 }
+
+# What tells two sentences apart that say the same.
+_PORT = re.compile(r":\d+\S*")
 
 
 @dataclass(slots=True)
@@ -63,6 +67,7 @@ class Outcome:
             f"seed {self.seed}: {len(self.stories)} people, who heard {_counts(told)}; "
             f"{sum(it.broken_off for it in self.stories)} streams broke off, "
             f"{sum(len(it.refusals) for it in self.stories)} refusals",
+            *(f"  refused: {times} x {reason}" for reason, times in self._refusals().most_common(8)),
             f"launches: {self.launches.total()}: {_counts(self.launches)}",
             *(f"  failed: {times} x {reason}" for reason, times in self.reasons.most_common()),
             f"builds: {self.builds.total()}: {_counts(self.builds)}; "
@@ -74,6 +79,9 @@ class Outcome:
             *(f"WRONG: {problem}" for problem in self.problems),
         ]
         return "\n".join(lines)
+
+    def _refusals(self) -> Counter[str]:
+        return Counter(_PORT.sub(":...", text)[:160] for it in self.stories for text in it.refusals)
 
     def _faults_of(self, service: str) -> Counter[str]:
         return Counter({kind: times for (whom, kind), times in self.journal.faults().items() if whom == service})
@@ -126,14 +134,17 @@ def _act(
     urls = publish(stack, lines, range(faults.repositories(launches)), "repository")
     # What every environment is made of is downloaded before anything fails.
     stack.ready(publish(stack, lines, range(1), "warm-up")[0])
+    clock.lap("warm-up")
     visits = faults.visits(outcome.seed, launches, seconds)
     people = [Person(stack, visit, urls[visit.repository], over) for visit in visits]
     outcome.stories = [person.story for person in people]
     injector = Injector(stack, faults.blows(outcome.seed, seconds), outcome.journal, seed=outcome.seed)
     lines.calm = False
-    for thread in (injector, *people):
+    scheduler = Scheduler(stack)
+    for thread in (injector, scheduler, *people):
         thread.start()
     time.sleep(seconds)
+    scheduler.over.set()
     injector.join(timeout=15)
     lines.calm = True
     clock.lap("chaos")

@@ -13,7 +13,7 @@ SEED, LAUNCHES, SECONDS = 7, 8, 36
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(480)
 def test_whatever_fails_every_launch_ends_truthfully_and_nothing_is_left(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
