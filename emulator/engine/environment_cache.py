@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -65,6 +66,12 @@ def _find(client: RegistryClient, key: str) -> Descriptor | None:
 
 def restore(client: RegistryClient, layer: Descriptor, *, into: Path) -> None:
     """Unpack an environment, to be changed. Where it mentions a folder of its own, that is still the one it was for."""
+    patiently(lambda: _restore(client, layer, into))
+
+
+def _restore(client: RegistryClient, layer: Descriptor, into: Path) -> None:
+    # What came before the registry broke off.
+    shutil.rmtree(into, ignore_errors=True)
     folder = layer.annotations[ENVIRONMENT_ANNOTATION]
     blocks = client.blob(REPOSITORY, layer)
     content = unpack(blocks, prefix=folder.lstrip("/"), into=into, links=of_environment, writable=True)

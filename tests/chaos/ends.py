@@ -19,7 +19,7 @@ from tests.chaos.watching import Seen, Watcher
 from tests.e2e.stack import Stack
 
 # What repo2docker says of a repository that asks for a version that nobody has made.
-OF_A_BROKEN_REPOSITORY = re.compile(r"numpy==999")
+OF_A_BROKEN_REPOSITORY = re.compile(r"numpy==999|repo2docker ended with exit code")
 # What a launch of a good repository may say, and who must have been killed how often while it lasted.
 EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
     (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_ATTEMPTS - 1),
@@ -51,7 +51,7 @@ def wrong_launches(seen: Seen, journal: Journal) -> Iterator[str]:
     for launch in seen.launches.values():
         if launch.open:
             yield f"launch {launch.id} of {launch.spec} is still {launch.phase}"
-        elif launch.phase is Phase.FAILED and not _is_true(launch, journal):
+        elif launch.phase is Phase.FAILED and not _is_true(launch, seen, journal):
             yield f"launch {launch.id} of {launch.spec} failed, which is not true: {launch.reason!r}"
         elif launch.phase is Phase.READY and _of_a_broken_repository(launch.spec):
             yield f"launch {launch.id} of {launch.spec} is ready, although nobody can build it"
@@ -62,14 +62,22 @@ def _of_a_broken_repository(spec: str) -> bool:
     return bool(match and broken(int(match[1])))
 
 
-def _is_true(launch: Launch, journal: Journal) -> bool:
+def _is_true(launch: Launch, seen: Seen, journal: Journal) -> bool:
     if _of_a_broken_repository(launch.spec) and OF_A_BROKEN_REPOSITORY.search(launch.reason):
         return True
     return any(
         pattern.search(launch.reason)
-        and journal.killed(victims, since=launch.created_at, until=launch.ended_at) >= at_least
+        and journal.killed(victims, since=_began(launch, seen), until=launch.ended_at) >= at_least
         for pattern, victims, at_least in EXCUSES
     )
+
+
+def _began(launch: Launch, seen: Seen) -> float:
+    """When the launch began, or the build on whose end it depends: a fresh failure is told to whoever comes."""
+    builds = [
+        watching.begun_at(job).timestamp() for job in seen.jobs.values() if watching.image_of(job) == launch.image
+    ]
+    return min(launch.created_at, max((at for at in builds if at <= launch.ended_at), default=launch.created_at))
 
 
 def wrong_stories(stories: Sequence[Story]) -> Iterator[str]:
