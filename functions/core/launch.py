@@ -1,8 +1,8 @@
 """A launch, from a spec to a running server, as a value; and what brings it one step closer, as a pure decision.
 
-    waiting ──StartServer──▶ launching ──Finish──▶ ready ──(cull)──▶ stopped
-       │                         │
-       └───────────Fail──────────┴──▶ failed
+    waiting ──NameUser──▶ launching ──Finish──▶ ready ──(cull)──▶ stopped
+       │                    │        (StartServer, StartAgain: still launching)
+       └────────Fail────────┴──▶ failed
 
 `functions/launching/advance.py` is the one place that takes these steps; docs/architecture.md draws the same machine.
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -43,6 +44,8 @@ def _play(seed: int, *, launches: int, seconds: float) -> Outcome:
     print(f"seed {seed}: {launches} launches in {seconds:.0f} s; the stack is in {folder}", flush=True)
     outcome = play(seed, launches=launches, seconds=seconds, folder=folder)
     faulthandler.cancel_dump_traceback_later()
+    if not outcome.problems:
+        shutil.rmtree(folder)
     return outcome
 
 

@@ -31,6 +31,8 @@ EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
 CULL_EVERY_S = 5.0
 # A proxy that was started again learns its routes at the Hub's next look.
 ROUTES_S = 75.0
+# Between the Hub's knowing that a server is ready, and ours.
+SOON_S = 10.0
 
 
 def in_peace(stack: Stack, done: Callable[[], bool], *, within_s: float) -> bool:
@@ -89,7 +91,7 @@ def wrong_stories(stories: Sequence[Story]) -> Iterator[str]:
         yield from (f"person {story.visit.number} was told: {text}" for text in told if "Internal error" in text)
 
 
-def wrong_servers(stack: Stack, stories: Sequence[Story], journal: Journal) -> tuple[list[str], int]:
+def wrong_servers(stack: Stack, stories: Sequence[Story], seen: Seen, journal: Journal) -> tuple[list[str], int]:
     """Servers that were promised, do not answer, and were not lost by the end of their kubelet; and how many were."""
     promised = [it for it in stories if it.end and it.end.phase == "ready" and not it.stopped]
     waiting = {it.visit.number: it for it in promised}
@@ -99,7 +101,7 @@ def wrong_servers(stack: Stack, stories: Sequence[Story], journal: Journal) -> t
         nonlocal gone
         for number, story in [*waiting.items()]:
             answers = answered(partial(server_answers, story.end))
-            if answers or lost(stack, story, journal):
+            if answers or lost(stack, story, seen, journal):
                 gone += not answers
                 del waiting[number]
         return not waiting
@@ -108,9 +110,12 @@ def wrong_servers(stack: Stack, stories: Sequence[Story], journal: Journal) -> t
     return [f"the server of person {it.visit.number} does not answer: {it.end}" for it in waiting.values()], gone
 
 
-def lost(stack: Stack, story: Story, journal: Journal) -> bool:
+def lost(stack: Stack, story: Story, seen: Seen, journal: Journal) -> bool:
     """Whether the server has ended with its kubelet after it was ready: nothing runs any more."""
-    if story.end is None or not journal.killed({"kubelet"}, since=story.ended - 60, until=time.time()):
+    launch = seen.launches.get(story.launch_id)
+    if story.end is None or launch is None:
+        return False
+    if not journal.killed({"kubelet"}, since=launch.ready_at - SOON_S, until=time.time()):
         return False
     user = str(story.end.data["url"]).rstrip("/").rpartition("/")[2]
     return answered(lambda: user not in [watching.user_of(pod) for pod in stack.pods() if watching.runs(pod)])

@@ -161,7 +161,7 @@ def _act(
 def _judge(stack: Stack, watcher: Watcher, outcome: Outcome, clock: _Clock) -> None:
     watcher.look()
     outcome.problems += ends.wrong_stories(outcome.stories)
-    wrong, outcome.lost = ends.wrong_servers(stack, outcome.stories, outcome.journal)
+    wrong, outcome.lost = ends.wrong_servers(stack, outcome.stories, watcher.seen, outcome.journal)
     outcome.problems += wrong
     outcome.problems += ends.wrong_users(stack, watcher.seen)
     clock.lap("servers")
