@@ -4,7 +4,7 @@ PYTHON ?= python3
 # In this order: fast ones first, the whole stack last.
 TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/terraform tests/contract \
         tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/run \
-        tests/emulator/stack tests/browser tests/emulator/engine tests/e2e
+        tests/emulator/stack tests/browser tests/emulator/engine tests/e2e tests/chaos
 
 up:  ## install what is missing and run the stack until Ctrl-C; BACKEND=cloud_build builds by Cloud Build
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up $(if $(BACKEND),--backend $(BACKEND))
@@ -33,6 +33,10 @@ test:  ## everything; whole launches on both build backends
 test-cloud-build:  ## all that needs the whole stack, with Cloud Build
 	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest --backend=cloud_build tests/e2e
 
+chaos:  ## minutes in which everything fails and is killed; SEED=, LAUNCHES=, MINUTES= of each of three seeds
+	@$(PYTHON) emulator/bootstrap.py --tests
+	.venv/bin/python -m tests.chaos SEED=$(SEED) LAUNCHES=$(LAUNCHES) MINUTES=$(MINUTES)
+
 lock:  ## pin the newest versions that the requirements.in files allow
 	@$(PYTHON) emulator/bootstrap.py --tests
 	for name in requirements emulator/requirements tests/requirements emulator/hub/requirements tests/terraform/checkov; do \
@@ -43,4 +47,4 @@ lock:  ## pin the newest versions that the requirements.in files allow
 	  (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; \
 	done
 
-.PHONY: up demo down status check terraform-check test test-cloud-build lock
+.PHONY: up demo down status check terraform-check test test-cloud-build chaos lock

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from emulator.engine.environment import BASE_LOCK, BASE_RANGES
 from emulator.engine.interpreter import Interpreter
 from emulator.engine.repository import Repository
-from emulator.images import Config, Descriptor, ImageError, Layer, Reference, RegistryClient, push
+from emulator.images import Config, Descriptor, ImageError, Layer, Reference, RegistryClient, patiently, push
 from emulator.images.manifest import ENVIRONMENT_ANNOTATION, Manifest
 from emulator.images.tree import of_environment
 from emulator.images.unpack import unpack
@@ -48,6 +49,10 @@ def key_of(repository: Repository, *, python: Interpreter, root: Path, today: da
 
 def find(client: RegistryClient, key: str) -> Descriptor | None:
     """The layer of the environment with this key, or None."""
+    return patiently(lambda: _find(client, key))
+
+
+def _find(client: RegistryClient, key: str) -> Descriptor | None:
     try:
         content, _ = client.manifest(Reference(client.registry, REPOSITORY, key))
     except ImageError as error:
@@ -61,6 +66,12 @@ def find(client: RegistryClient, key: str) -> Descriptor | None:
 
 def restore(client: RegistryClient, layer: Descriptor, *, into: Path) -> None:
     """Unpack an environment, to be changed. Where it mentions a folder of its own, that is still the one it was for."""
+    patiently(lambda: _restore(client, layer, into))
+
+
+def _restore(client: RegistryClient, layer: Descriptor, into: Path) -> None:
+    # What came before the registry broke off.
+    shutil.rmtree(into, ignore_errors=True)
     folder = layer.annotations[ENVIRONMENT_ANNOTATION]
     blocks = client.blob(REPOSITORY, layer)
     content = unpack(blocks, prefix=folder.lstrip("/"), into=into, links=of_environment, writable=True)
@@ -75,6 +86,10 @@ def keep(client: RegistryClient, key: str, layer: Layer) -> None:
 
 def hand_over(client: RegistryClient, layer: Descriptor, *, repository: str) -> None:
     """Make the layer part of another repository of the registry, without sending it where that can be avoided."""
+    patiently(lambda: _hand_over(client, layer, repository))
+
+
+def _hand_over(client: RegistryClient, layer: Descriptor, repository: str) -> None:
     if client.has_blob(repository, layer.digest) or client.mount_blob(repository, layer.digest, source=REPOSITORY):
         return
     blocks: Iterator[bytes] = client.blob(REPOSITORY, layer)

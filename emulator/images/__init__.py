@@ -9,7 +9,7 @@ from emulator.images.errors import ImageError
 from emulator.images.layer import Layer, environment_layer, home_layer
 from emulator.images.manifest import Config, Descriptor
 from emulator.images.pull import PulledImage, pull
-from emulator.images.push import push
+from emulator.images.push import patiently, push
 from emulator.images.reference import Reference
 from emulator.images.tree import Entry, Kind, scan, tree_hash
 
@@ -25,6 +25,7 @@ __all__ = [
     "RegistryClient",
     "environment_layer",
     "home_layer",
+    "patiently",
     "pull",
     "push",
     "scan",

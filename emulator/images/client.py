@@ -107,14 +107,15 @@ class RegistryClient:
             finally:
                 response.drain_conn() if method == "HEAD" else response.close()
         except urllib3.exceptions.HTTPError as error:
-            raise ImageError(f"The registry {self.registry} does not answer.") from error
+            raise ImageError(f"The registry {self.registry} does not answer.", passing=True) from error
 
     def _expect(self, response: urllib3.BaseHTTPResponse, status: int, repository: str) -> None:
         if response.status in (401, 403):
             raise ImageError(f"The registry {self.registry} refuses our credentials for {repository}.")
         if response.status != status:
             detail = response.read(500).decode(errors="replace").strip()
-            raise ImageError(f"The registry {self.registry} answered {response.status} for {repository}. {detail}")
+            words = f"The registry {self.registry} answered {response.status} for {repository}. {detail}"
+            raise ImageError(words, passing=response.status >= 500)
 
 
 def _blocks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

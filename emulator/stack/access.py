@@ -12,11 +12,12 @@ from typing import Any
 
 import yaml
 
-from emulator.stack.ports import HOST
+from emulator.stack.ports import HOST, NO_DETOURS
 from emulator.stack.state import StateFolder
 
 # Everybody of this stack may do everything in its cluster: Kubernetes' own group for that.
 CLUSTER_USERS = ("admin", "hub", "functions", "watch-builds", "kubelet", "cloud-build")
+OF_THE_FUNCTIONS = ("functions", "watch-builds")
 CLUSTER_GROUP = "system:masters"
 # The registry's users, and where they may push: a build must not replace the image that builds run in.
 REGISTRY_USERS: Mapping[str, Sequence[str]] = {
@@ -48,8 +49,10 @@ class Access:
         return self.secrets[f"registry-{user}"]
 
 
-def prepare(state: StateFolder, ports: Mapping[str, int]) -> Access:
-    """Make what is missing of the secrets, and write all files anew."""
+def prepare(state: StateFolder, ports: Mapping[str, int], via: Mapping[str, int] = NO_DETOURS) -> Access:
+    """Make what is missing of the secrets, and write all files anew. What is of the functions finds the cluster at the
+    port in *via*, if there is one."""
+    reached = {**ports, **via}
     names = [
         *PLAIN_SECRETS,
         *(f"cluster-{user}" for user in CLUSTER_USERS),
@@ -69,7 +72,15 @@ def prepare(state: StateFolder, ports: Mapping[str, int]) -> Access:
         kubeconfigs={
             user: state.write(
                 "kubeconfig" if user == "admin" else f"secrets/kubeconfig-{user}",
-                yaml.safe_dump(_kubeconfig(user, secrets[f"cluster-{user}"], state.path, ports), sort_keys=False),
+                yaml.safe_dump(
+                    _kubeconfig(
+                        user,
+                        secrets[f"cluster-{user}"],
+                        state.path,
+                        reached if user in OF_THE_FUNCTIONS else ports,
+                    ),
+                    sort_keys=False,
+                ),
             )
             for user in CLUSTER_USERS
         },

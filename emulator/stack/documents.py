@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from emulator.stack.access import Access
-from emulator.stack.ports import HOST
+from emulator.stack.ports import HOST, NO_DETOURS
 
 SERVERS_NAMESPACE = "binderless"
 BUILDS_NAMESPACE = "binderless-builds"
@@ -23,6 +24,8 @@ EVENTS_ACCOUNT = f"events@{PROJECT}.iam.gserviceaccount.com"
 SCHEDULER_ACCOUNT = f"scheduler@{PROJECT}.iam.gserviceaccount.com"
 
 Ports = Mapping[str, int]
+# One of the functions' settings as a variable; the stack's own variables have a single underscore.
+_SETTING = re.compile(r"BINDERLESS_([A-Z]+(?:_[A-Z]+)*)__([A-Z_]+)")
 
 
 def public_url(ports: Ports) -> str:
@@ -59,13 +62,22 @@ def repository_folders(state: Path, environ: Mapping[str, str]) -> list[Path]:
 
 
 def functions_config(
-    ports: Ports, *, state: Path, network: Mapping[str, str], repositories: Sequence[Path] = ()
+    ports: Ports,
+    *,
+    state: Path,
+    network: Mapping[str, str],
+    repositories: Sequence[Path] = (),
+    via: Ports = NO_DETOURS,
 ) -> dict[str, Any]:
-    """The functions' config.yaml, without secrets. *network* is what builds need to know to install packages."""
+    """The functions' config.yaml, without secrets. *network* is what builds need to know to install packages.
+
+    The functions call services at the ports in *via* where there are some; names, and what others call, stay.
+    """
+    reached = {**ports, **via}
     return {
-        "hub": {"url": hub_url(ports), "api_url": hub_api_url(ports)},
+        "hub": {"url": hub_url(ports), "api_url": hub_api_url(reached)},
         "registry": {
-            "url": f"http://{registry(ports)}",
+            "url": f"http://{registry(reached)}",
             "image_prefix": f"{registry(ports)}/binder-",
             "username": "functions",
         },
@@ -82,10 +94,10 @@ def functions_config(
         "events": {
             "project": PROJECT,
             "topic": TOPIC,
-            "endpoint": f"{HOST}:{ports['pubsub']}",
+            "endpoint": f"{HOST}:{reached['pubsub']}",
             "service_account": EVENTS_ACCOUNT,
             "audience": function_url(ports, "on_build_complete"),
-            "certs_url": f"http://{HOST}:{ports['cloud']}/oauth2/v1/certs",
+            "certs_url": f"http://{HOST}:{reached['cloud']}/oauth2/v1/certs",
         },
         "cull": {"pods_namespace": SERVERS_NAMESPACE},
         "scheduler": {"service_account": SCHEDULER_ACCOUNT, "audience": function_url(ports, "cull")},
@@ -108,6 +120,21 @@ def functions_environment(access: Access, *, user: str) -> dict[str, str]:
         "BINDERLESS_WEBHOOKS__GITHUB_SECRETS": access.secrets["webhooks"],
         "KUBECONFIG": str(access.kubeconfigs[user]),
     }
+
+
+def chosen_settings(
+    environ: Mapping[str, str], config: Mapping[str, Any], secrets: Mapping[str, str]
+) -> dict[str, str]:
+    """Settings of the functions that the person has chosen, but for those that the stack itself must set.
+
+    A shell that is set up for another hub does not lead this stack's functions there.
+    """
+    found: dict[str, str] = {}
+    for name, value in environ.items():
+        match = _SETTING.fullmatch(name)
+        if match and name not in secrets and match[2].lower() not in config.get(match[1].lower(), {}):
+            found[name] = value
+    return found
 
 
 def git_config(state: Path) -> Path:
@@ -183,12 +210,12 @@ def run_config(
     }
 
 
-def schedule(ports: Ports) -> dict[str, Any]:
+def schedule(ports: Ports, via: Ports = NO_DETOURS) -> dict[str, Any]:
     """What the scheduler calls: the cull, every minute."""
     cull = {
         "name": "cull",
         "cron": "* * * * *",
-        "uri": function_url(ports, "cull"),
+        "uri": function_url({**ports, **via}, "cull"),
         "service_account_email": SCHEDULER_ACCOUNT,
         "audience": function_url(ports, "cull"),
         "attempt_deadline_s": 300,

@@ -17,7 +17,7 @@ from emulator.stack.access import Access, prepare
 from emulator.stack.commands import Plan
 from emulator.stack.installation import BIN, PROXY, ROOT, builder_host_paths, network_variables, part_environment
 from emulator.stack.parts import Part, Step
-from emulator.stack.ports import HOST, choose
+from emulator.stack.ports import HOST, choose, detours
 from emulator.stack.state import StateFolder
 
 NODE_NAME = "local"
@@ -27,11 +27,12 @@ CLOUD_BUILD = "cloud_build"
 def make_plan(state: StateFolder, environ: Mapping[str, str], *, backend: str) -> Plan:
     """Choose ports, make secrets, write what the parts read, and return what to run. *backend* builds the images."""
     ports = choose(state, environ, random.Random())
-    access = prepare(state, ports)
+    via = detours(environ)
+    access = prepare(state, ports, via)
     surroundings = part_environment(environ)
-    _write_documents(state, ports, access, environ, backend)
+    settings = _write_documents(state, ports, access, environ, backend)
     repositories = documents.repository_folders(state.path, environ)
-    stack = _Stack(state.path, ports, access, surroundings, repositories, backend)
+    stack = _Stack(state.path, ports, via, access, surroundings, settings, repositories, backend)
     return Plan(url=documents.public_url(ports), members=[*stack.parts(), *stack.steps()])
 
 
@@ -47,40 +48,46 @@ def facts(state: StateFolder) -> dict[str, str]:
 
 def _write_documents(
     state: StateFolder, ports: Mapping[str, int], access: Access, environ: Mapping[str, str], backend: str
-) -> None:
+) -> dict[str, str]:
+    """Returns the person's own settings of the functions."""
+    via = detours(environ)
     for name in ("functions", "hub", "git", "run", "kube", "kubelet/uv-cache", "builds"):
         state.folder(*name.split("/"))
     repositories = documents.repository_folders(state.path, environ)
     network = network_variables(environ)
-    config = documents.functions_config(ports, state=state.path, network=network, repositories=repositories)
+    config = documents.functions_config(ports, state=state.path, network=network, repositories=repositories, via=via)
     secrets = documents.functions_environment(access, user="functions")
     if backend == CLOUD_BUILD:
-        config = cloud_build.functions_config(config, ports)
+        config = cloud_build.functions_config(config, {**ports, **via})
         secrets = cloud_build.functions_environment(secrets, ports, access)
         builds = cloud_build.emulator_settings(ports, access=access, state=state.path, network=network)
         state.write("secrets/builds.yaml", yaml.safe_dump(builds, sort_keys=False))
+    settings = documents.chosen_settings(environ, config, secrets)
     # What is published there is for everybody; containers of root's stack are another user.
     state.folder("git").chmod(0o755)
     state.write("git/.gitconfig", "[safe]\n\tdirectory = *\n").chmod(0o644)
     state.write("functions/config.yaml", yaml.safe_dump(config, sort_keys=False))
-    state.write("schedule.yaml", yaml.safe_dump(documents.schedule(ports), sort_keys=False))
+    state.write("schedule.yaml", yaml.safe_dump(documents.schedule(ports, via), sort_keys=False))
     run = documents.run_config(
         ports,
         root=ROOT,
         state=state.path,
         python=Path(sys.executable),
         token_file=access.run_admin_token_file,
-        environment=secrets,
+        environment={**settings, **secrets},
     )
     state.write("secrets/run.yaml", yaml.safe_dump(run, sort_keys=False))
+    return settings
 
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
     state: Path
     ports: Mapping[str, int]
+    via: Mapping[str, int]
     access: Access
     surroundings: Mapping[str, str]
+    settings: Mapping[str, str]
     repositories: Sequence[Path]
     backend: str
 
@@ -181,7 +188,7 @@ class _Stack:
         return Part(
             name="watch-builds",
             command=(sys.executable, "-m", "functions", "watch-builds"),
-            environment={**self.surroundings, **secrets, "BINDERLESS_CONFIG": config},
+            environment={**self.surroundings, **self.settings, **secrets, "BINDERLESS_CONFIG": config},
             folder=ROOT,
             needs=frozenset({"namespaces", "topics"}),
             ready_line="watching builds",
@@ -223,7 +230,8 @@ class _Stack:
             **self._here(),
             "PUBSUB_ENDPOINT": f"{HOST}:{self.ports['pubsub']}",
             "PUBSUB_TOKEN": self.access.secrets["pubsub"],
-            "PUSH_ENDPOINT": documents.function_url(self.ports, "on_build_complete"),
+            "PUSH_ENDPOINT": documents.function_url({**self.ports, **self.via}, "on_build_complete"),
+            "PUSH_AUDIENCE": documents.function_url(self.ports, "on_build_complete"),
         }
         await steps.run_command((sys.executable, "-m", "emulator.stack.topics"), environment)
 

@@ -42,6 +42,24 @@ PORTS = (
     PortName("cull", "BINDERLESS_CULL_PORT"),
 )
 
+# What the functions call, and what calls them: another port may stand in between.
+NO_DETOURS: Mapping[str, int] = {}
+DETOURS = ("hub_api", "kube", "registry", "pubsub", "cloud", "on_build_complete", "cull")
+
+
+def detours(environ: Mapping[str, str]) -> dict[str, int]:
+    """Other ports at which functions find services, and are found: `hub_api=21000,kube=21001` in BINDERLESS_DETOURS.
+
+    Whatever listens there passes on to the port of that name. Everybody else goes straight. Raises StackFailed.
+    """
+    found: dict[str, int] = {}
+    for item in filter(None, environ.get("BINDERLESS_DETOURS", "").split(",")):
+        name, _, port = item.strip().partition("=")
+        if name not in DETOURS or not port.isdecimal() or not 0 < int(port) <= 65_535:
+            raise StackFailed(f"BINDERLESS_DETOURS: {item!r} is not NAME=PORT with a NAME of {', '.join(DETOURS)}.")
+        found[name] = int(port)
+    return found
+
 
 def choose(state: StateFolder, environ: Mapping[str, str], dice: random.Random) -> dict[str, int]:
     """A port for every name, remembered in the state. Raises StackFailed for a wished port that is taken."""

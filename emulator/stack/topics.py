@@ -1,7 +1,7 @@
 """Makes the topic of finished builds and its push subscription: `python -m emulator.stack.topics`.
 
-The address and token of Pub/Sub come from PUBSUB_ENDPOINT and PUBSUB_TOKEN, where to push from PUSH_ENDPOINT. It is a
-process of its own because the official client stays in memory, and is needed only once.
+The address and token of Pub/Sub come from PUBSUB_ENDPOINT and PUBSUB_TOKEN, where to push from PUSH_ENDPOINT, for whom
+from PUSH_AUDIENCE. It is a process of its own because the official client stays in memory, and is needed only once.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ TERMINAL = ("SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXP
 TIMEOUT_S = 10
 
 
-def subscription(push_endpoint: str) -> dict[str, Any]:
+def subscription(push_endpoint: str, audience: str) -> dict[str, Any]:
     """The subscription as Terraform makes it in the cloud, with shorter pauses."""
     return {
         "name": f"projects/{PROJECT}/subscriptions/{SUBSCRIPTION}",
         "topic": f"projects/{PROJECT}/topics/{TOPIC}",
         "push_config": {
             "push_endpoint": push_endpoint,
-            "oidc_token": {"service_account_email": EVENTS_ACCOUNT, "audience": push_endpoint},
+            "oidc_token": {"service_account_email": EVENTS_ACCOUNT, "audience": audience},
         },
         "filter": " OR ".join(f'attributes.status = "{status}"' for status in TERMINAL),
         "ack_deadline_seconds": 120,
@@ -57,7 +57,7 @@ def make_all(environ: Mapping[str, str]) -> None:
                 publisher.create_topic(name=f"projects/{PROJECT}/topics/{topic}", **options)
             except AlreadyExists:
                 continue
-        wanted = subscription(environ["PUSH_ENDPOINT"])
+        wanted = subscription(environ["PUSH_ENDPOINT"], environ["PUSH_AUDIENCE"])
         try:
             subscriber.create_subscription(request=wanted, **options)
         except AlreadyExists:

@@ -13,8 +13,6 @@ from functions.core.ports import HubServer, HubUser
 from functions.core.settings import CullSettings
 from functions.core.user_pods import UserPod
 
-# A user that was created a moment ago is about to get its server, and a pod is there before the Hub tells of it.
-NEW_USER_S = NEW_POD_S = 600.0
 # What has its own limit of time, in the Hub or in a build backend, ends by itself first.
 MARGIN_S = 120.0
 # A server tells the Hub of its own start as an activity.
@@ -39,11 +37,15 @@ UNCOLLECTED = Remove("server", "was never collected")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long a server may be idle, may run and may take to start; 0 for `max_age_s` is as long as it is used."""
+    """How long a server may be idle, may run and may take to start; 0 for `max_age_s` is as long as it is used.
+
+    `orphan_s` is the least age of a user without a server that goes: a new one is about to get it.
+    """
 
     idle_s: int
     max_age_s: int
     start_s: float
+    orphan_s: int
 
 
 def limits_for(repo: str, settings: CullSettings, *, start_s: float) -> Limits:
@@ -52,7 +54,7 @@ def limits_for(repo: str, settings: CullSettings, *, start_s: float) -> Limits:
     for pattern, own in settings.limits.items():
         if repo and fnmatchcase(repo.lower(), pattern.lower()):
             limits |= own
-    return Limits(start_s=start_s, **limits)
+    return Limits(start_s=start_s, orphan_s=settings.orphan_s, **limits)
 
 
 def limit_problems(limits: Mapping[str, Any]) -> Iterator[str]:
@@ -76,7 +78,7 @@ def judge_user(user: HubUser, launch: Launch | None, limits: Limits, *, now: flo
     if user.admin:
         return Keep("is an administrator")
     if user.server is None:
-        return _judge_without_server(user, launch, now)
+        return _judge_without_server(user, launch, limits, now)
     if user.server.pending is not None:
         return _judge_pending(user, user.server, launch, limits, now)
     return _judge_server(user.server, limits, now)
@@ -92,24 +94,27 @@ def in_use(server: HubServer | None, *, ready_at: float) -> bool:
     return bool(server and server.last_activity and server.last_activity.timestamp() > ready_at + FIRST_ACTIVITY_S)
 
 
-def judge_pod(pod: UserPod, *, owner_has_server: bool, now: float) -> Keep | Remove:
-    """Whether the pod of a user's server should go, because the Hub does not know that server (any more)."""
+def judge_pod(pod: UserPod, *, owner_has_server: bool, orphan_s: int, now: float) -> Keep | Remove:
+    """Whether the pod of a user's server should go, because the Hub does not know that server (any more).
+
+    A pod is there before the Hub tells of its server, so one that is younger than *orphan_s* stays.
+    """
     if pod.ending:
         return Keep("is ending")
     if pod.server_name or not pod.user:
         return Keep("is not of our making")
-    if pod.created_at is None or now - pod.created_at.timestamp() < NEW_POD_S:
+    if pod.created_at is None or now - pod.created_at.timestamp() < orphan_s:
         return Keep("is new")
     if owner_has_server:
         return Keep("is in use")
     return Remove("pod", "belongs to no server of the Hub")
 
 
-def _judge_without_server(user: HubUser, launch: Launch | None, now: float) -> Keep | Remove:
+def _judge_without_server(user: HubUser, launch: Launch | None, limits: Limits, now: float) -> Keep | Remove:
     if launch is not None and launch.open:
         return Keep("is being launched")
     age_s = _since(user.created_at, now)
-    if age_s is None or age_s < NEW_USER_S:
+    if age_s is None or age_s < limits.orphan_s:
         return Keep("is new")
     return Remove("user", "has no server")
 

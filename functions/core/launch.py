@@ -37,8 +37,9 @@ class Launch:
     `attempt` is the attempt of the build it waits for; 0 when the image was there already. `user` is stored before
     the Hub first hears of it, so that a repeated start finds its own user. `queued_at` is since when it has its image
     and waits for a place on the hub. `paused_until` is when a service that did not answer may be asked again, after
-    `pauses` of them. `resume_key` names the record by which its browser finds it. A `build_only` launch wants the image
-    and no server. `principal` and `profile` are reserved: who launched, with which resources.
+    `pauses` of them; `starts` is how often the Hub has taken the request for a server. `resume_key` names the record by
+    which its browser finds it. A `build_only` launch wants the image and no server. `principal` and `profile` are
+    reserved: who launched, with which resources.
 
     For the launch event: whether the request held a `build_token`, what the hub is called there (`origin`), and which
     site the request came from (`request_origin`).
@@ -64,6 +65,7 @@ class Launch:
     user: str = ""
     named_at: float = 0.0
     asked_at: float = 0.0
+    starts: int = 0
     url: str = ""
     ready_at: float = 0.0
     collected_at: float = 0.0
@@ -131,7 +133,13 @@ def stepped_back(launch: Launch, *, now: float) -> Launch:
 
 def asked(launch: Launch, *, now: float) -> Launch:
     """The launch once the Hub has taken the request for a server."""
-    return replace(launch, asked_at=now, pauses=0, paused_until=0.0)
+    return replace(launch, asked_at=now, starts=launch.starts + 1, pauses=0, paused_until=0.0)
+
+
+def lost(launch: Launch, *, now: float) -> Launch:
+    """The launch whose server was lost before it was ready, until the Hub may be asked again; longer each time."""
+    pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, launch.starts - 1))
+    return replace(launch, asked_at=0.0, paused_until=now + pause)
 
 
 def refused(launch: Launch) -> Launch:

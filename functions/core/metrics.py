@@ -90,8 +90,7 @@ class Totals:
 def launch_outcome(launch: Launch) -> Outcome | None:
     """How *launch*, ready or failed, ended; its time is that since its image was there.
 
-    None when it never came that far: as in BinderHub, that is the failure of a build, not of a launch. The Hub is asked
-    once for a server, and waited for when it is full, so there are no retries to count.
+    None when it never came that far: as in BinderHub, that is the failure of a build, not of a launch.
     """
     if not launch.user:
         return None
@@ -103,7 +102,7 @@ def launch_outcome(launch: Launch) -> Outcome | None:
         provider=provider_name(launch.provider),
         repo=launch.repo.repo_url,
         seconds=max(0.0, launch.ended_at - launch.named_at),
-        retries="0" if ready else "-1",
+        retries=str(max(0, launch.starts - 1)) if ready else "-1",
         at=launch.ended_at,
     )
 

@@ -13,6 +13,8 @@ from functions.core.launch import Launch, Phase
 from functions.core.ports import HubServer
 
 MOST_ATTEMPTS = 3
+# Of a server: its machine, or the Hub, may end while it starts, and nobody can tell that from a broken repository.
+MOST_STARTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class StartServer:
 
 
 @dataclass(frozen=True, slots=True)
+class StartAgain:
+    """The server was lost before it was ready: ask the Hub for it once more, after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
 class AskHub:
     """The next decision needs to know how the server is."""
 
@@ -85,7 +92,7 @@ class Fail:
     status: int = 500
 
 
-Step = Wait | JoinBuild | Queue | NameUser | StepBack | StartServer | AskHub | Finish | Fail
+Step = Wait | JoinBuild | Queue | NameUser | StepBack | StartServer | StartAgain | AskHub | Finish | Fail
 
 
 def next_step(launch: Launch, build: Build | None, facts: Facts) -> Step:
@@ -134,14 +141,17 @@ def _towards_a_server(launch: Launch, facts: Facts) -> Step:
     match facts.server:
         case NotAsked():
             return AskHub()
-        case None:
-            return Fail("", status=500)
         case HubServer(ready=True):
             return Finish()
-        case HubServer(pending=None):
-            return Fail("", status=500)
+        case None | HubServer(pending=None):
+            return StartAgain() if _may_start_again(launch, facts) else Fail("", status=500)
         case _:
             return Wait()
+
+
+def _may_start_again(launch: Launch, facts: Facts) -> bool:
+    in_time = facts.now <= launch.named_at + facts.timeout_s
+    return launch.starts < MOST_STARTS and in_time and watched(launch, facts)
 
 
 def _too_late(launch: Launch, facts: Facts) -> bool:

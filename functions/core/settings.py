@@ -198,6 +198,9 @@ class CullSettings:
     idle_s: int = setting("How long a server may be idle before it is stopped.", 600)
     max_age_s: int = setting("How long a server may run; 0: as long as it is used.", 21600)
     uncollected_s: int = setting("How long a server waits for the person who launched it.", 300)
+    orphan_s: int = setting(
+        "How old a user without a server, or a pod without a user's server, must be before it is removed.", 600
+    )
     limits: Mapping[str, Any] = setting(
         "Other idle_s and max_age_s for servers of some repositories, by patterns such as gh/my-org/*; the last that "
         "matches decides.",

@@ -81,11 +81,11 @@ def cull_pods(round_: Round) -> None:
 
 
 def _cull_pod(pod: UserPod, pods: Pods, round_: Round) -> None:
-    now = round_.world.clock.now()
-    verdict = judge_pod(pod, owner_has_server=False, now=now)
+    now, orphan_s = round_.world.clock.now(), round_.world.config.cull.orphan_s
+    verdict = judge_pod(pod, owner_has_server=False, orphan_s=orphan_s, now=now)
     # Only for a pod that would go is the Hub asked.
     if isinstance(verdict, Remove):
-        verdict = judge_pod(pod, owner_has_server=round_.has_server(pod.user), now=now)
+        verdict = judge_pod(pod, owner_has_server=round_.has_server(pod.user), orphan_s=orphan_s, now=now)
     match verdict:
         case Keep(reason):
             round_.note("kept", "pod", reason)

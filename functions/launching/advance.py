@@ -25,6 +25,7 @@ from functions.core.next_step import (
     NameUser,
     NotAsked,
     Queue,
+    StartAgain,
     StartServer,
     Step,
     StepBack,
@@ -83,7 +84,8 @@ def _take_steps(launch: Launch, world: World) -> Launch | None:
         changed = _take(step, launch, world)
         if changed is None:
             return world.launches.get(launch.id)
-        launch = changed
+        # What the Hub said of the server was before this step.
+        launch, server = changed, _NOT_ASKED
     return _release(launch, world, lambda it: it)
 
 
@@ -92,18 +94,28 @@ def _take(step: Step, launch: Launch, world: World) -> Launch | None:
     match step:
         case JoinBuild():
             return _join_build(launch, world)
-        case Queue():
-            return _write(launch, world, lambda it: launches.queued(it, now=world.clock.now()))
         case NameUser():
             return _name_user(launch, world)
-        case StepBack():
-            return _write(launch, world, lambda it: launches.stepped_back(it, now=world.clock.now()))
         case StartServer():
             return _start_server(launch, world)
-        case Finish():
-            return _write(launch, world, lambda it: _finished(it, world))
         case Fail(reason, status):
             return _fail(launch, world, reason, status)
+        case _:
+            return _write(launch, world, lambda it: _changed(step, it, world))
+
+
+def _changed(step: Step, launch: Launch, world: World) -> Launch:
+    """The launch after a step that nobody else need hear of."""
+    now = world.clock.now()
+    match step:
+        case Queue():
+            return launches.queued(launch, now=now)
+        case StepBack():
+            return launches.stepped_back(launch, now=now)
+        case StartAgain():
+            return launches.lost(launch, now=now)
+        case Finish():
+            return _finished(launch, world)
         case _:
             return launch
 

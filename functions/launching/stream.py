@@ -116,8 +116,10 @@ class _Telling:
     def _tell_server(self) -> Iterator[str]:
         if not self._launch.asked_at:
             paused = self._launch.paused_until > self._world.clock.now()
+            again = "The server did not start. It is started once more..."
             why = "The hub is busy." if self._launch.user else "This hub is full."
-            yield from self._pause("Waiting for the hub...") if paused else self._queue(why)
+            pause = self._pause(again if self._launch.starts else "Waiting for the hub...")
+            yield from pause if paused else self._queue(why)
             self._advance()
             return
         told = False

@@ -29,7 +29,7 @@ from tests.fakes.world import DOCUMENT
 
 NOW = 1_000_000.0
 SETTINGS = CullSettings(idle_s=600, max_age_s=21_600, uncollected_s=300)
-LIMITS = Limits(idle_s=600, max_age_s=21_600, start_s=600)
+LIMITS = Limits(idle_s=600, max_age_s=21_600, start_s=600, orphan_s=600)
 REPO = ResolvedRepo(provider="gh", spec="a/b/c", repo_url="u", sha="1", slug="a-b", resolved_spec="a/b/1", ref_url="r")
 LAUNCH = Launch(
     id="1", provider="gh", spec="a/b/c", repo=REPO, image="i:1", created_at=NOW, last_seen_at=NOW, token="t", host="h"
@@ -72,6 +72,16 @@ CASES: dict[str, tuple[HubUser, Launch | None, Keep | Remove]] = {
 }
 
 
+def test_an_operator_may_let_orphans_go_sooner() -> None:
+    young = replace(BARE, created_at=ago(61))
+    pod = UserPod(name="p", uid="1", user="u", created_at=ago(61))
+    hasty = replace(LIMITS, orphan_s=60)
+    assert judge_user(young, None, hasty, now=NOW) == Remove("user", "has no server")
+    assert isinstance(judge_user(young, None, LIMITS, now=NOW), Keep)
+    assert isinstance(judge_pod(pod, owner_has_server=False, orphan_s=60, now=NOW), Remove)
+    assert isinstance(judge_pod(pod, owner_has_server=False, orphan_s=600, now=NOW), Keep)
+
+
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_the_cull_and(case: tuple[HubUser, Launch | None, Keep | Remove]) -> None:
     given, launch, verdict = case
@@ -112,7 +122,7 @@ PODS: dict[str, tuple[UserPod, bool, Keep | Remove]] = {
 @pytest.mark.parametrize("case", PODS.values(), ids=PODS.keys())
 def test_a_pod(case: tuple[UserPod, bool, Keep | Remove]) -> None:
     pod, owned, verdict = case
-    assert judge_pod(pod, owner_has_server=owned, now=NOW) == verdict
+    assert judge_pod(pod, owner_has_server=owned, orphan_s=600, now=NOW) == verdict
 
 
 PATTERNS = {"gh/*": {"idle_s": 60}, "gh/my-org/*": {"max_age_s": 100}, "gh/my-org/long/*": {"idle_s": 9000}}
@@ -130,7 +140,7 @@ PATTERNS = {"gh/*": {"idle_s": 60}, "gh/my-org/*": {"max_age_s": 100}, "gh/my-or
 )
 def test_the_last_pattern_that_matches_decides(repo: str, idle_s: int, max_age_s: int) -> None:
     settings = replace(SETTINGS, limits=PATTERNS)
-    assert limits_for(repo, settings, start_s=5) == Limits(idle_s=idle_s, max_age_s=max_age_s, start_s=5)
+    assert limits_for(repo, settings, start_s=5) == Limits(idle_s=idle_s, max_age_s=max_age_s, start_s=5, orphan_s=600)
 
 
 @pytest.mark.parametrize(

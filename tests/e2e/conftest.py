@@ -32,7 +32,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "BINDERLESS_STATE": str(state), "BINDERLESS_PORT": str(port)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("BINDERLESS_")}
+    environment = {**others, "BINDERLESS_STATE": str(state), "BINDERLESS_PORT": str(port)}
     backend = pytestconfig.getoption("--backend", default=BACKENDS[0])
     up = [sys.executable, "-m", "emulator", "up", "--detach", "--backend", backend]
     started = subprocess.run(

@@ -16,8 +16,8 @@ class FakeHub:
     """Records what it did: `created`, `started` (user and options), `stopped`, `deleted`.
 
     `errors` are raised, one a call, before anything is done. The start of a server with the option `slow` takes
-    until `make_ready`, one with the option `fail` ends with that failure. `page` is how many users a page holds;
-    *now* is when users are created and servers started.
+    until `make_ready`, one with the option `fail` ends with that failure, and so do the next `losses` starts. `page`
+    is how many users a page holds; *now* is when users are created and servers started.
     """
 
     def __init__(self, url: str = "https://hub.example.org", now: Callable[[], datetime] = lambda: NOON) -> None:
@@ -27,6 +27,7 @@ class FakeHub:
         self.stopped: list[str] = []
         self.deleted: list[str] = []
         self.errors: list[BinderError] = []
+        self.losses = 0
         self.page = 100
         self._users: dict[str, HubUser] = {}
         self._options: dict[str, Mapping[str, str]] = {}
@@ -110,8 +111,9 @@ class FakeHub:
         return HubServer(ready=ready, pending=pending, url=f"/user/{user}/", started_at=self._time(), repo=repo)
 
     def _finish_start(self, user: str) -> None:
-        if "fail" in self._options[user]:
-            self._failures[user] = self._options[user]["fail"]
+        if self.losses or "fail" in self._options[user]:
+            self._failures[user] = self._options[user].get("fail", "Its machine is gone.")
+            self.losses = max(0, self.losses - 1)
             self.set_server(user, None)
         else:
             self.make_ready(user)

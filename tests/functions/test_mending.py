@@ -103,6 +103,10 @@ def server_gone(it: Situation) -> None:
     it.fakes.hub.set_server(it.fakes.hub.started[0][0], None)
 
 
+def started_often(it: Situation) -> None:
+    it.launch(starts=3)
+
+
 def unrecorded(it: Situation) -> None:
     """Whoever asked the Hub for the server died before it wrote that down."""
     it.launch(asked_at=0.0)
@@ -157,7 +161,9 @@ MATRIX: Sequence[tuple[Sequence[Callable[[Situation], None]], tuple[str, str, in
     ([ended, forsaken], ("SUCCESS", "stopped", 1, 0)),
     ([launching], ("SUCCESS", "launching", 1, 1)),
     ([launching, server_ready], ("SUCCESS", "ready", 1, 1)),
-    ([launching, server_gone], ("SUCCESS", "failed", 1, 1)),
+    ([launching, server_gone], ("SUCCESS", "launching", 1, 1)),
+    ([launching, server_gone, started_often], ("SUCCESS", "failed", 1, 1)),
+    ([launching, server_gone, unwatched], ("SUCCESS", "failed", 1, 1)),
     ([launching, too_late], ("SUCCESS", "failed", 1, 1)),
     ([launching, unrecorded], ("SUCCESS", "launching", 1, 1)),
     ([launching, server_ready, unrecorded], ("SUCCESS", "ready", 1, 1)),

@@ -86,9 +86,20 @@ def test_a_launch_whose_server_fails_is_counted_as_failed() -> None:
     fakes = Fakes()
     fakes.finish_build(begin(fakes))
     deliver(fakes)
-    fakes.hub.set_server(fakes.hub.started[0][0], None)
-    run(fakes)
+    for _ in range(3):
+        fakes.hub.set_server(fakes.hub.started[0][0], None)
+        run(fakes)
+        fakes.clock.sleep(10)
+        run(fakes)
     assert counts(fakes) == {("build", "success"): 1, ("launch", "failure"): 1}
+
+
+def test_a_launch_says_how_often_its_server_was_started_again() -> None:
+    fakes = Fakes()
+    fakes.know(SPEC, built=True)
+    fakes.hub.losses = 1
+    launch(fakes)
+    assert [series.retries for series in read_totals(fakes.world()).times if series.what == "launch"] == ["1"]
 
 
 def test_wherever_an_instance_dies_its_launch_is_counted_once() -> None:

@@ -200,6 +200,25 @@ def test_a_hub_that_is_away_for_a_while_is_waited_for(fakes: Fakes) -> None:
     assert len(fakes.hub.created) == 1
 
 
+def test_a_server_that_is_lost_before_it_is_ready_is_started_again(fakes: Fakes) -> None:
+    fakes.know(SPEC, built=True)
+    fakes.hub.losses = 2
+    told = launch(fakes.world())
+    assert told[-1]["phase"] == "ready"
+    assert len(fakes.hub.started) == 3
+    assert len({user for user, _ in fakes.hub.started}) == 1
+    assert "The server did not start. It is started once more...\n" in [event["message"] for event in told]
+
+
+def test_a_server_that_never_starts_fails_the_launch_in_the_hubs_words(fakes: Fakes) -> None:
+    fakes.know(SPEC, built=True)
+    fakes.hub.losses = 100
+    last = launch(fakes.world())[-1]
+    assert (last["phase"], last["message"]) == ("failed", "Spawn failed: Its machine is gone.\n")
+    assert len(fakes.hub.started) == 3
+    assert fakes.hub.users().users == []
+
+
 def test_a_hub_that_is_away_for_too_long_fails_the_launch(fakes: Fakes) -> None:
     fakes.know(SPEC, built=True)
     fakes.hub.errors = [UpstreamError("JupyterHub", "answered 503.") for _ in range(1000)]

@@ -63,6 +63,36 @@ def test_a_blob_that_the_registry_has_is_not_sent_again(
     assert registry.uploads == sent and len(sent) == 3
 
 
+class Troubled(RegistryClient):
+    """Speaks to a registry that does not answer the first requests of each kind."""
+
+    def __init__(self, registry: str, *, passing: bool) -> None:
+        super().__init__(registry, CREDENTIALS)
+        self.troubles, self.passing = 2, passing
+
+    def put_manifest(self, reference: Reference, content: bytes) -> str:
+        if self.troubles:
+            self.troubles -= 1
+            raise ImageError("The registry does not answer.", passing=self.passing)
+        return super().put_manifest(reference, content)
+
+
+def test_a_registry_that_is_started_again_costs_no_image(registry: OciRegistry, folder: Path, tmp_path: Path) -> None:
+    slept: list[float] = []
+    with Troubled(registry.address, passing=True) as client:
+        reference = Reference(registry.address, "binder/example", "v1")
+        push(client, reference, CONFIG, [environment_layer(scan(folder), root=tmp_path)], sleep=slept.append)
+        assert client.manifest(reference)
+    assert slept == [1, 2]
+
+
+def test_a_registry_that_refuses_is_asked_once(registry: OciRegistry, folder: Path, tmp_path: Path) -> None:
+    client = Troubled(registry.address, passing=False)
+    with client, pytest.raises(ImageError):
+        pushed(client, folder, tmp_path)
+    assert client.troubles == 1
+
+
 def test_an_image_is_pulled_by_digest(client: RegistryClient, folder: Path, tmp_path: Path) -> None:
     image = pulled(pushed(client, folder, tmp_path), tmp_path)
     again = pulled(f"{client.registry}/binder/example@{image.digest}", tmp_path)

@@ -21,7 +21,7 @@ from emulator.run import config as run_configuration
 from emulator.stack import cloud_build, documents
 from emulator.stack.access import CLUSTER_USERS, Access, prepare
 from emulator.stack.installation import ROOT, network_variables, part_environment
-from emulator.stack.ports import FREE_PORTS, PORTS
+from emulator.stack.ports import DETOURS, FREE_PORTS, PORTS
 from emulator.stack.state import StateFolder
 from emulator.stack.topics import TERMINAL, subscription
 from functions.core import config as configuration
@@ -45,6 +45,32 @@ def test_the_functions_take_their_configuration(state: StateFolder, access: Acce
     config, _ = configuration.load(yaml.safe_load(yaml.safe_dump(document)), environment)
     assert config.events.audience == documents.function_url(PORT_NUMBERS, "on_build_complete")
     assert config.hub.token.reveal() == access.secrets["hub-service"]
+
+
+def test_the_functions_take_detours_and_nobody_else_does(state: StateFolder) -> None:
+    via = {name: 30_000 + number for number, name in enumerate(DETOURS)}
+    config = documents.functions_config(PORT_NUMBERS, state=state.path, network={}, via=via)
+    access = prepare(state, PORT_NUMBERS, via)
+    servers = {
+        user: yaml.safe_load(file.read_text())["clusters"][0]["cluster"]["server"]
+        for user, file in access.kubeconfigs.items()
+    }
+    (job,) = documents.schedule(PORT_NUMBERS, via)["jobs"]
+    assert {user for user, url in servers.items() if url.endswith(f":{via['kube']}")} == {"functions", "watch-builds"}
+    assert config["hub"]["api_url"] == f"http://127.0.0.1:{via['hub_api']}/hub/api"
+    assert config["registry"]["url"] == f"http://127.0.0.1:{via['registry']}"
+    assert config["events"]["endpoint"] == f"127.0.0.1:{via['pubsub']}"
+    assert config["events"]["certs_url"].startswith(f"http://127.0.0.1:{via['cloud']}/")
+    assert job["uri"] == f"http://127.0.0.1:{via['cull']}/"
+    assert job["audience"] == config["scheduler"]["audience"] == documents.function_url(PORT_NUMBERS, "cull")
+    assert config["registry"]["image_prefix"].startswith(documents.registry(PORT_NUMBERS))
+
+
+def test_a_person_may_choose_settings_of_the_functions_but_not_where_the_stack_is() -> None:
+    environ = {"BINDERLESS_CULL__IDLE_S": "5", "BINDERLESS_HUB__URL": "x", "BINDERLESS_HUB__TOKEN": "x", "HOME": "/"}
+    config = {"hub": {"url": "http://localhost/"}}
+    chosen = documents.chosen_settings(environ, config, {"BINDERLESS_HUB__TOKEN": "own"})
+    assert chosen == {"BINDERLESS_CULL__IDLE_S": "5"}
 
 
 def test_no_secret_is_in_the_configuration_file(state: StateFolder, access: Access) -> None:
@@ -83,7 +109,7 @@ def test_the_cloud_takes_its_credentials(access: Access) -> None:
 
 
 def test_only_ended_builds_wake_the_function() -> None:
-    text = subscription("http://127.0.0.1:1/")["filter"]
+    text = subscription("http://127.0.0.1:1/", "http://127.0.0.1:1/")["filter"]
     wakes = parse(text)
     assert len(text.encode()) <= MAX_BYTES
     assert [status for status in ("QUEUED", "WORKING", *TERMINAL) if wakes({"status": status})] == [*TERMINAL]

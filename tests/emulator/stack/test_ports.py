@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulator.stack.parts import StackFailed
-from emulator.stack.ports import PORTS, choose
+from emulator.stack.ports import PORTS, choose, detours
 from emulator.stack.state import StateFolder
 
 DICE = random.Random(7)
@@ -71,3 +71,14 @@ def test_what_is_no_port_is_an_error_with_its_setting(state: StateFolder, text: 
 def test_a_damaged_memory_is_forgotten(state: StateFolder, public: int, content: str) -> None:
     state.write("ports.json", content)
     assert choose(state, {"BINDERLESS_PORT": str(public)}, DICE)["public"] == public
+
+
+def test_detours_are_read_by_name() -> None:
+    assert detours({"BINDERLESS_DETOURS": "hub_api=21000, kube=21001"}) == {"hub_api": 21_000, "kube": 21_001}
+    assert detours({}) == {}
+
+
+@pytest.mark.parametrize("text", ["public=1", "kube", "kube=x", "kube=0", "kube=99999"])
+def test_a_detour_that_leads_nowhere_is_refused(text: str) -> None:
+    with pytest.raises(StackFailed, match="BINDERLESS_DETOURS"):
+        detours({"BINDERLESS_DETOURS": text})

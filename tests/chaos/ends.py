@@ -1,0 +1,182 @@
+"""What must be true when the chaos is over: a sentence for everything that is not."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+
+from emulator.stack.processes import alive
+from functions.core.launch import Launch, Phase
+from functions.core.next_step import MOST_ATTEMPTS, MOST_STARTS
+from tests.chaos import watching
+from tests.chaos.faults import broken
+from tests.chaos.journal import Journal
+from tests.chaos.people import Story, answered, server_answers
+from tests.chaos.watching import Seen, Watcher
+from tests.e2e.stack import Stack
+
+# What repo2docker says of a repository that asks for a version that nobody has made.
+OF_A_BROKEN_REPOSITORY = re.compile(r"numpy==999|repo2docker ended with exit code")
+# What a launch of a good repository may say, and who must have been killed how often while it lasted.
+EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
+    (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_ATTEMPTS - 1),
+    (re.compile(r"Spawn failed|server stopped before"), ("kubelet", "hub", "kube", "proxy"), MOST_STARTS - 1),
+    (re.compile(r"took too long to start"), ("kubelet", "hub", "kube", "proxy"), 1),
+    # A build clones from the git host, and pushes to the registry.
+    (re.compile(r"unable to access|The registry \S+ (does not answer|answered 5)"), ("cloud",), 1),
+)
+CULL_EVERY_S = 5.0
+# A proxy that was started again learns its routes at the Hub's next look.
+ROUTES_S = 75.0
+# Between the Hub's knowing that a server is ready, and ours.
+SOON_S = 10.0
+
+
+def in_peace(stack: Stack, done: Callable[[], bool], *, within_s: float) -> bool:
+    """Whether *done* came true while nothing happened but the scheduler's rounds."""
+    until, next_round = time.monotonic() + within_s, 0.0
+    while not done():
+        if time.monotonic() > until:
+            return False
+        if time.monotonic() > next_round:
+            answered(stack.cull)
+            next_round = time.monotonic() + CULL_EVERY_S
+        time.sleep(0.5)
+    return True
+
+
+def wrong_launches(seen: Seen, journal: Journal) -> Iterator[str]:
+    """Launches that are not over, or have failed for a reason that is not true."""
+    for launch in seen.launches.values():
+        if launch.open:
+            yield f"launch {launch.id} of {launch.spec} is still {launch.phase}"
+        elif launch.phase is Phase.FAILED and not _is_true(launch, seen, journal):
+            yield f"launch {launch.id} of {launch.spec} failed, which is not true: {launch.reason!r}"
+        elif launch.phase is Phase.READY and _of_a_broken_repository(launch.spec):
+            yield f"launch {launch.id} of {launch.spec} is ready, although nobody can build it"
+
+
+def _of_a_broken_repository(spec: str) -> bool:
+    match = re.search(r"repository-(\d+)", spec)
+    return bool(match and broken(int(match[1])))
+
+
+def _is_true(launch: Launch, seen: Seen, journal: Journal) -> bool:
+    if _of_a_broken_repository(launch.spec) and OF_A_BROKEN_REPOSITORY.search(launch.reason):
+        return True
+    return any(
+        pattern.search(launch.reason)
+        and journal.killed(victims, since=_began(launch, seen), until=launch.ended_at) >= at_least
+        for pattern, victims, at_least in EXCUSES
+    )
+
+
+def _began(launch: Launch, seen: Seen) -> float:
+    """When the launch began, or the build on whose end it depends: a fresh failure is told to whoever comes."""
+    builds = [
+        watching.begun_at(job).timestamp() for job in seen.jobs.values() if watching.image_of(job) == launch.image
+    ]
+    return min(launch.created_at, max((at for at in builds if at <= launch.ended_at), default=launch.created_at))
+
+
+def wrong_stories(stories: Sequence[Story]) -> Iterator[str]:
+    """People who were told nothing in the end, or something that helps nobody."""
+    for story in stories:
+        told = [*story.refusals, *([story.end.message] if story.end else [])]
+        if not story.end and not story.gone:
+            yield f"person {story.visit.number} still waits for {story.repo_url}; was refused: {story.refusals[-3:]}"
+        yield from (f"person {story.visit.number} was told: {text}" for text in told if "Internal error" in text)
+
+
+def wrong_servers(stack: Stack, stories: Sequence[Story], seen: Seen, journal: Journal) -> tuple[list[str], int]:
+    """Servers that were promised, do not answer, and were not lost by the end of their kubelet; and how many were."""
+    promised = [it for it in stories if it.end and it.end.phase == "ready" and not it.stopped]
+    waiting = {it.visit.number: it for it in promised}
+    gone = 0
+
+    def all_answer() -> bool:
+        nonlocal gone
+        for number, story in [*waiting.items()]:
+            answers = answered(partial(server_answers, story.end))
+            if answers or lost(stack, story, seen, journal):
+                gone += not answers
+                del waiting[number]
+        return not waiting
+
+    in_peace(stack, all_answer, within_s=ROUTES_S)
+    return [f"the server of person {it.visit.number} does not answer: {it.end}" for it in waiting.values()], gone
+
+
+def lost(stack: Stack, story: Story, seen: Seen, journal: Journal) -> bool:
+    """Whether the server has ended with its kubelet after it was ready: nothing runs any more."""
+    launch = seen.launches.get(story.launch_id)
+    if story.end is None or launch is None:
+        return False
+    if not journal.killed({"kubelet"}, since=launch.ready_at - SOON_S, until=time.time()):
+        return False
+    user = str(story.end.data["url"]).rstrip("/").rpartition("/")[2]
+    return answered(lambda: user not in [watching.user_of(pod) for pod in stack.pods() if watching.runs(pod)])
+
+
+def wrong_builds(seen: Seen) -> Iterator[str]:
+    """Images that were built more than once, two at once, or are in use and were never built."""
+    jobs: Mapping[str, list[watching.Object]] = defaultdict(list)
+    for job in seen.jobs.values():
+        jobs[watching.image_of(job)].append(job)
+    for name in seen.twins:
+        yield f"there were two of {name} at once"
+    for image, ours in jobs.items():
+        yield from _wrong_builds_of(image, sorted(ours, key=watching.begun_at))
+    built = {image for image, ours in jobs.items() if any(map(watching.succeeded, ours))}
+    for launch in seen.launches.values():
+        if launch.phase is Phase.READY and launch.image not in built:
+            yield f"{launch.image} is in use, and no build of it has ended well"
+
+
+def _wrong_builds_of(image: str, jobs: Sequence[watching.Object]) -> Iterator[str]:
+    good = sum(map(watching.succeeded, jobs))
+    if good > 1:
+        yield f"{image} was built {good} times"
+    for before, after in itertools.pairwise(jobs):
+        ended = watching.ended_at(before)
+        if ended is None or ended > watching.begun_at(after):
+            yield f"{image} was being built twice at {watching.begun_at(after)}"
+
+
+def wrong_users(stack: Stack, seen: Seen) -> Iterator[str]:
+    """Users of the Hub that are of no launch, or of two."""
+    owners = [launch.user for launch in seen.launches.values() if launch.user]
+    for user in stack.hub("GET", "/users"):
+        if owners.count(user["name"]) != 1:
+            yield f"{user['name']} is the user of {owners.count(user['name'])} launches"
+
+
+def stop_everything(stack: Stack) -> None:
+    """As everybody who goes home stops their server."""
+    for user in stack.hub("GET", "/users"):
+        if user.get("server") or user.get("servers"):
+            answered(partial(stack.hub, "DELETE", f"/users/{user['name']}/server"))
+
+
+def leftovers(stack: Stack, watcher: Watcher) -> list[str]:
+    """What somebody would have to clean up by hand: users, pods, jobs that run, open records, processes."""
+    watcher.look()
+    jobs = stack.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
+    builds = stack.kubernetes("/api/v1/namespaces/binderless-builds/pods")
+    return [
+        *(f"user {user['name']}" for user in stack.hub("GET", "/users")),
+        *(f"pod {pod['metadata']['name']}" for pod in stack.pods()),
+        *(f"job {job['metadata']['name']} goes on" for job in jobs if not watching.ended_at(job)),
+        *(f"pod {it['metadata']['name']} runs" for it in builds if watching.runs(it)),
+        *watcher.seen.open_records,
+        *(f"process {each.pid} of the kubelet" for each in watching.under("kubelet", stack.state)),
+    ]
+
+
+def survivors(seen: Seen) -> list[str]:
+    """Processes of a stack that has ended."""
+    return [f"process {each.pid} is left" for each in seen.processes if alive(each)]
