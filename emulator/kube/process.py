@@ -84,7 +84,8 @@ async def _sites(settings: Settings, cluster: Cluster) -> AsyncIterator[tuple[in
     try:
         await web.TCPSite(runner, "127.0.0.1", settings.port).start()
         if settings.tls_port is not None:
-            tls = certificate.context(settings.state)
+            # The first time one is made, which takes a while: the plain port answers meanwhile.
+            tls = await asyncio.to_thread(certificate.context, settings.state)
             await web.TCPSite(runner, "127.0.0.1", settings.tls_port, ssl_context=tls).start()
         ports = [int(address[1]) for address in runner.addresses]
         yield ports[0], ports[1] if len(ports) > 1 else None
