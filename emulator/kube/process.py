@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 # Open watches are cut off after this; what was accepted is written in any case.
 GOODBYE_S = 0.5
+# The command of an exec is part of the address.
+LONGEST_REQUEST_LINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,13 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 @contextlib.asynccontextmanager
 async def _sites(settings: Settings, cluster: Cluster) -> AsyncIterator[tuple[int, int | None]]:
     app = Server(cluster, settings.tokens).app()
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GOODBYE_S)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=GOODBYE_S,
+        max_line_size=LONGEST_REQUEST_LINE_BYTES,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", settings.port).start()

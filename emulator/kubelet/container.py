@@ -64,6 +64,7 @@ class Container:
     ) -> None:
         self.record = record
         self.process: ContainerProcess | None = None
+        self.launch: Launch | None = None
         self.writer: LogWriter | None = None
         self._spec, self._around, self._services = spec, around, services
         kind = "initContainers" if around.is_init else "containers"
@@ -128,7 +129,7 @@ class Container:
             return error
         self._set(Running(self._services.now()))
         self._tell("Normal", "Started", f"Started container {self.record.name}")
-        self.process = process
+        self.process, self.launch = process, launch
         if self._around.stop.is_set():
             process.terminate()
         probing = asyncio.ensure_future(self._probe(launch))
