@@ -7,6 +7,7 @@ https://github.com/kubernetes/enhancements/tree/master/keps/sig-api-machinery/40
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ async def _connect(address: str, port: int) -> _Streams:
 
 
 def _why(port: int, error: Exception) -> bytes:
-    return f"error forwarding port {port}: {str(error) or type(error).__name__}".encode()
+    number = getattr(error, "errno", None)
+    reason = os.strerror(number) if number else str(error) or type(error).__name__
+    return f"error forwarding port {port}: {reason}".encode()
 
 
 async def _copy(reader: asyncio.StreamReader, send: Callable[[bytes], Awaitable[None]]) -> None:

@@ -21,6 +21,21 @@ from tests.emulator.kubelet.cluster import TOKEN, Cluster, Namespace, loop_threa
 BOB = "the-token-of-bob"
 TOKENS = f'{TOKEN},admin,1,"system:masters"\n{BOB},bob,2,people\n'
 
+ROLE = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {{name: of-bob}}
+rules:
+- {{apiGroups: [""], resources: [pods], verbs: [get]}}
+- {{apiGroups: [""], resources: ["{parts}"], verbs: {verbs}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {{name: of-bob}}
+subjects: [{{kind: User, name: bob}}]
+roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: of-bob}}
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -16,22 +16,7 @@ from kubernetes.stream import stream
 
 from tests.emulator.kube.kubectl import Kubectl
 from tests.emulator.kubelet.cluster import PATIENCE_S, Cluster, Namespace, eventually
-from tests.emulator.streams.conftest import Stage
-
-ROLE = """
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {{name: of-bob}}
-rules:
-- {{apiGroups: [""], resources: [pods], verbs: [get]}}
-- {{apiGroups: [""], resources: ["{parts}"], verbs: {verbs}}}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {{name: of-bob}}
-subjects: [{{kind: User, name: bob}}]
-roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: of-bob}}
-"""
+from tests.emulator.streams.conftest import ROLE, Stage
 
 
 @contextmanager
