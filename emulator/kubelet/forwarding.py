@@ -113,14 +113,16 @@ class _Tunnel:
         try:
             with suppress(spdy.ProtocolError, ConnectionError):
                 async for message in self._socket:
-                    if message.type is WSMsgType.BINARY:
-                        for event in self._spdy.receive(message.data):
-                            await self._handle(event)
+                    await self._receive(message.data if message.type is WSMsgType.BINARY else b"")
         finally:
             tasks = [each.task for each in self._by_request.values() if each.task]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _receive(self, content: bytes) -> None:
+        for event in self._spdy.receive(content):
+            await self._handle(event)
 
     async def _handle(self, event: spdy.Event) -> None:
         match event:
