@@ -1,6 +1,6 @@
 """The Kubernetes emulator under load: `python -m benchmarks.kube [--pods N] [--watchers N] [--server URL --token T]`.
 
-Starts an API server of its own, or measures the one named (a real one, for comparison; plain HTTP). The pods are
+Starts an API server of its own, or measures the one named (a real one, for comparison). The pods are
 objects only: their scheduler is nobody. Latencies are those of one client after the other, and of eight at once.
 """
 
@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -209,10 +210,11 @@ def is_ready(port: int) -> bool:
         return False
 
 
-def session(token: str) -> aiohttp.ClientSession:
+def session(token: str, authority: str | None = None) -> aiohttp.ClientSession:
     timeout = aiohttp.ClientTimeout(total=None)
     headers = {"Authorization": f"Bearer {token}"}
-    return aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+    tls = ssl.create_default_context(cafile=authority) if authority else True
+    return aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0, ssl=tls), timeout=timeout)
 
 
 async def main() -> None:
@@ -220,13 +222,15 @@ async def main() -> None:
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--watchers", type=int, default=200)
     parser.add_argument("--starts", type=int, default=10, help="how often the start is measured")
-    parser.add_argument("--server", help="another server, http://host:port")
+    parser.add_argument("--server", help="another server, http://host:port or https://host:port")
     parser.add_argument("--token", default="")
+    parser.add_argument("--authority", help="file with the certificate that the other server is trusted by")
+    parser.add_argument("--pid", type=int, help="the other server's process, to measure its memory")
     given = parser.parse_args()
     print(describe(), flush=True)
     if given.server:
-        async with session(given.token) as opened:
-            await measure(Target(opened, given.server.rstrip("/")), given.pods, given.watchers)
+        async with session(given.token, given.authority) as opened:
+            await measure(Target(opened, given.server.rstrip("/"), given.pid), given.pods, given.watchers)
         return
     measure_starts(given.starts)
     async with own_server() as target:

@@ -15,7 +15,9 @@ def test_attach_shows_what_comes_until_the_container_ends(kubectl: Kubectl, name
     with kubectl.start("attach", "a") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "on\n"
-        kubectl("exec", "a", "--", "touch", "go")
+        # Which is itself cut short by the end of the container.
+        with kubectl.start("exec", "a", "--", "touch", "go") as touching:
+            touching.communicate(timeout=60)
         said, _ = process.communicate(timeout=60)
     assert said.splitlines()[-1] == "after"
     assert process.returncode == 0
