@@ -29,6 +29,8 @@ _SCRIPT = (
 # A container's own process could write to the pipe, too.
 _LONGEST_STATUS_BYTES = 4096
 _HANG_UP_S = 2.0
+# A container's own process could stop the one that is to tell.
+_START_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,9 +151,9 @@ async def _started(status: Any) -> None:
     loop = asyncio.get_running_loop()
     transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), status)
     try:
-        told = json.loads(await reader.read(_LONGEST_STATUS_BYTES))
+        told = json.loads(await asyncio.wait_for(reader.read(_LONGEST_STATUS_BYTES), _START_S))
         why = told.get("error")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TimeoutError) as error:
         raise StartError(
             "the container cannot be entered: it is ending, or has no room for one more process"
         ) from error
