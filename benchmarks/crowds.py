@@ -29,7 +29,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from benchmarks.machine import describe, family, pss_mib
+from benchmarks.machine import cpu_s, describe, family, pss_mib
 
 ROOT = Path(__file__).parents[1]
 THREADS = 250
@@ -57,7 +57,7 @@ class Hub:
 
     def cpu_s(self) -> float:
         """Processor seconds that all instances have used."""
-        return sum(_cpu_s(pid) for process in self.processes for pid in family(process.pid))
+        return sum(cpu_s(pid) for process in self.processes for pid in family(process.pid))
 
     def memory_mib(self) -> float:
         return sum(pss_mib(pid) for process in self.processes for pid in family(process.pid))
@@ -261,11 +261,6 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """The Kubernetes emulator under load: `python -m benchmarks.kube [--pods N] [--watchers N] [--server URL --token T]`.
 
-Starts an API server of its own, or measures the one named (a real one, for comparison; plain HTTP). The pods are
+Starts an API server of its own, or measures the one named (a real one, for comparison). The pods are
 objects only: their scheduler is nobody. Latencies are those of one client after the other, and of eight at once.
 """
 
@@ -9,11 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +25,7 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.machine import describe, pss_mib
+from benchmarks.machine import cpu_s, describe, pss_mib
 
 TOKEN = "benchmark"
 NAMESPACE = "benchmark"
@@ -164,37 +167,72 @@ async def own_server() -> AsyncIterator[Target]:
         tokens = Path(folder) / "tokens"
         tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
         command = [sys.executable, "-m", "emulator.kube", "--port", "0", "--state", folder, "--token-file", str(tokens)]
-        begun = time.perf_counter()
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             line = next(line for line in process.stderr if "listening on http://" in line)
-            ready_s = time.perf_counter() - begun
             async with session(TOKEN) as opened:
-                target = Target(opened, line.rpartition(" ")[2].strip(), process.pid)
-                target.note("start of the process, until it listens", f"{ready_s:.2f} s")
-                yield target
+                yield Target(opened, line.rpartition(" ")[2].strip(), process.pid)
             process.terminate()
             process.communicate(timeout=20)
 
 
-def session(token: str) -> aiohttp.ClientSession:
+def measure_starts(starts: int) -> None:
+    """Time from the start of the process to its first 200 of /readyz, with an empty state folder each time."""
+    for what, tls in (("plain", ()), ("with TLS and a new certificate", ("--tls-port", "0"))):
+        seen = [start(tls) for _ in range(starts)]
+        for unit, seconds in zip(("s", "s of processor"), zip(*seen, strict=True), strict=True):
+            figure = f"{median(seconds):.2f} {unit}  ({min(seconds):.2f} to {max(seconds):.2f}, {starts} runs)"
+            print(f"{f'start to the first answer, {what}':<58} {figure}", flush=True)
+
+
+def start(flags: Sequence[str]) -> tuple[float, float]:
+    """Start a server once; return what it took until its first answer, by the clock and of the processor."""
+    with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
+        tokens, port = Path(folder) / "tokens", taken.getsockname()[1]
+        taken.close()
+        tokens.write_text(f'{TOKEN},admin,1,"system:masters"\n')
+        command = [sys.executable, "-m", "emulator.kube", "--port", str(port), "--state", folder, *flags]
+        begun = time.perf_counter()
+        with subprocess.Popen([*command, "--token-file", str(tokens)], stderr=subprocess.DEVNULL) as process:
+            while not is_ready(port):
+                assert process.poll() is None
+                time.sleep(0.002)
+            clock_s, processor_s = time.perf_counter() - begun, cpu_s(process.pid)
+            process.terminate()
+    return clock_s, processor_s
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def session(token: str, authority: str | None = None) -> aiohttp.ClientSession:
     timeout = aiohttp.ClientTimeout(total=None)
     headers = {"Authorization": f"Bearer {token}"}
-    return aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+    tls = ssl.create_default_context(cafile=authority) if authority else True
+    return aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0, ssl=tls), timeout=timeout)
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kube", description=__doc__)
     parser.add_argument("--pods", type=int, default=1000)
     parser.add_argument("--watchers", type=int, default=200)
-    parser.add_argument("--server", help="another server, http://host:port")
+    parser.add_argument("--starts", type=int, default=10, help="how often the start is measured")
+    parser.add_argument("--server", help="another server, http://host:port or https://host:port")
     parser.add_argument("--token", default="")
+    parser.add_argument("--authority", help="file with the certificate that the other server is trusted by")
+    parser.add_argument("--pid", type=int, help="the other server's process, to measure its memory")
     given = parser.parse_args()
     print(describe(), flush=True)
     if given.server:
-        async with session(given.token) as opened:
-            await measure(Target(opened, given.server.rstrip("/")), given.pods, given.watchers)
+        async with session(given.token, given.authority) as opened:
+            await measure(Target(opened, given.server.rstrip("/"), given.pid), given.pods, given.watchers)
         return
+    measure_starts(given.starts)
     async with own_server() as target:
         await measure(target, given.pods, given.watchers)
 

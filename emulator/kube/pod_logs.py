@@ -32,22 +32,13 @@ def source_of(cluster: Cluster, namespace: str, name: str, query: Mapping[str, s
     """Return where the log of a container is; None for a pod without a node, whose log is empty."""
     pod = cluster.existing(PODS, namespace, name)
     parameters = _parameters(name, query)
-    container = _container(pod, query.get("container", ""))
+    container = container_of(pod, query.get("container", ""))
     node_name = dig(pod, "spec", "nodeName")
     if not node_name:
         return None
     _check_started(pod, container, previous="previous" in parameters)
     url = f"{kubelet_url(cluster, node_name)}/containerLogs/{namespace}/{name}/{container}"
     return LogSource(url, parameters)
-
-
-def check_stream(cluster: Cluster, namespace: str, name: str, part: str, container: str) -> None:
-    """Raise what stands in the way of exec, attach or portforward to a pod."""
-    pod = cluster.existing(PODS, namespace, name)
-    if part != "portforward":
-        _container(pod, container)
-    if not dig(pod, "spec", "nodeName"):
-        raise bad_request(f"pod {name} does not have a host assigned")
 
 
 def kubelet_url(cluster: Cluster, node_name: str) -> str:
@@ -81,7 +72,8 @@ def _parameters(pod: str, query: Mapping[str, str]) -> dict[str, str]:
     return {field: str(value) for field, value in numbers.items()} | since | flags
 
 
-def _container(pod: Object, name: str) -> str:
+def container_of(pod: Object, name: str) -> str:
+    """Return the container that a request means: the one it names, or the only one. Raises ApiError."""
     names = [str(container["name"]) for container in all_containers(pod["spec"])]
     if name:
         if name not in names:

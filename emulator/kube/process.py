@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 # Open watches are cut off after this; what was accepted is written in any case.
 GOODBYE_S = 0.5
+# The command of an exec is part of the address.
+LONGEST_REQUEST_LINE_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +81,19 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
 @contextlib.asynccontextmanager
 async def _sites(settings: Settings, cluster: Cluster) -> AsyncIterator[tuple[int, int | None]]:
     app = Server(cluster, settings.tokens).app()
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=GOODBYE_S)
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=GOODBYE_S,
+        max_line_size=LONGEST_REQUEST_LINE_BYTES,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", settings.port).start()
         if settings.tls_port is not None:
-            tls = certificate.context(settings.state)
+            # The first time one is made, which takes a while: the plain port answers meanwhile.
+            tls = await asyncio.to_thread(certificate.context, settings.state)
             await web.TCPSite(runner, "127.0.0.1", settings.tls_port, ssl_context=tls).start()
         ports = [int(address[1]) for address in runner.addresses]
         yield ports[0], ports[1] if len(ports) > 1 else None

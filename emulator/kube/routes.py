@@ -19,6 +19,8 @@ VERBS = {
     ("DELETE", True): "delete",
     ("DELETE", False): "deletecollection",
 }
+# Parts of pods that are no documents, but connections.
+STREAMS = ("attach", "exec", "portforward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class Target:
         verb = VERBS.get((method, bool(self.name)))
         if self.part == "proxy" and method == "PUT":
             verb = "update"
+        if self.part in STREAMS and method == "GET":
+            # However it is opened, a stream is the same act: who may only look must not run commands.
+            verb = "create"
         if self.part:
             parts = {part.name: part.verbs for part in self.resource.subresources}
             return verb if verb in parts[self.part] else None

@@ -14,16 +14,16 @@ from emulator.kube import bodies, discovery, proxying, reads, reviews, tables
 from emulator.kube.authentication import Tokens, authorize
 from emulator.kube.cluster import Cluster
 from emulator.kube.deletion import delete, delete_options
-from emulator.kube.errors import ApiError, bad_request, internal_error, method_not_allowed, no_such_resource
+from emulator.kube.errors import ApiError, internal_error, method_not_allowed, no_such_resource
 from emulator.kube.kinds import NODES
 from emulator.kube.kinds.reviews import BINDINGS
 from emulator.kube.objects import Object, dig, name_of, namespace_of, uid_of
 from emulator.kube.options import WriteOptions, write_options
 from emulator.kube.patching import patch
 from emulator.kube.pod_actions import bind_request, evict_request
-from emulator.kube.pod_logs import check_stream
+from emulator.kube.pod_streams import pass_on_stream
 from emulator.kube.resource import Resource
-from emulator.kube.routes import Target, target_of
+from emulator.kube.routes import STREAMS, Target, target_of
 from emulator.kube.streaming import Lines, send_log, send_watch
 from emulator.kube.users import User
 from emulator.kube.watching import Bell
@@ -122,9 +122,9 @@ class Server:
             assert session is not None
             base = proxying.address(self.cluster, target)
             return await proxying.pass_on(request, session, base, proxying.rest_of(request.rel_url.raw_path))
-        if target.part in ("attach", "exec", "portforward"):
-            check_stream(self.cluster, target.namespace, target.name, target.part, request.query.get("container", ""))
-            raise bad_request("Upgrade request required")
+        if target.part in STREAMS:
+            assert self.kubelets is not None
+            return await pass_on_stream(request, self.cluster, self.kubelets, target)
         if target.part in ("binding", "eviction"):
             kind = {"binding": "Binding", "eviction": "Eviction"}[target.part]
             body = bodies.parse(kind, await request.read(), request.content_type)

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 
 # https://man7.org/linux/man-pages/man2/ioctl_nsfs.2.html
 NS_GET_PARENT = 0xB702
+PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
@@ -26,26 +27,38 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 def main(pid: str, uid: int, gid: int, command: Sequence[str]) -> int:
     """Run *command* and return its exit code as a shell would."""
-    folder = f"/proc/{pid}/ns"
-    outer, inner = _user_namespaces(f"{folder}/user")
-    others = [os.open(f"{folder}/{name}", os.O_RDONLY) for name in ("ipc", "uts", "pid", "mnt")]
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
-    # Bubblewrap makes the namespaces in one user namespace, and runs the command in one below it, as another user.
-    for fd in (*outer, *others, *inner):
-        _check(_LIBC.setns(fd, 0))
+    join(pid, uid, gid)
     # A process stays in its pid namespace; its children are born in the new one.
     child = os.fork()
     if child:
-        return _exit_code(os.waitpid(child, 0)[1])
+        return exit_code(os.waitpid(child, 0)[1])
     os.chdir("/")
-    _renounce()
+    renounce()
     try:
         os.execvp(command[0], list(command))
     except OSError:
         os._exit(126)
+
+
+def join(pid: str, uid: int, gid: int) -> None:
+    """Become the account, where we are root, and join the namespaces of a process. Raises OSError."""
+    folder = f"/proc/{pid}/ns"
+    outer, inner = _user_namespaces(f"{folder}/user")
+    others = [os.open(f"{folder}/{name}", os.O_RDONLY) for name in ("ipc", "uts", "pid", "mnt")]
+    become(uid, gid)
+    # Bubblewrap makes the namespaces in one user namespace, and runs the command in one below it, as another user.
+    for fd in (*outer, *others, *inner):
+        _check(_LIBC.setns(fd, 0))
+    for fd in (*outer, *others, *inner):
+        os.close(fd)
+
+
+def become(uid: int, gid: int) -> None:
+    """Be another user for good, where we are root."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
 
 
 def _user_namespaces(path: str) -> tuple[list[int], list[int]]:
@@ -56,13 +69,18 @@ def _user_namespaces(path: str) -> tuple[list[int], list[int]]:
     return ([inner], []) if ours else ([outer], [inner])
 
 
-def _renounce() -> None:
+def renounce() -> None:
+    """Give up all capabilities, and the hope of getting any."""
+    for capability in range(64):
+        # Those that the kernel does not know, or that are not ours to drop, stay without an effect.
+        _LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
     _check(_LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
     header, nothing = struct.pack("Ii", LINUX_CAPABILITY_VERSION_3, 0), bytes(24)
     _check(_LIBC.capset(header, nothing))
 
 
-def _exit_code(status: int) -> int:
+def exit_code(status: int) -> int:
+    """From what waiting for a process gave, its exit code as a shell would tell it."""
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
 

@@ -27,6 +27,7 @@ from emulator.kubelet.process import Bare, Runtime
 from emulator.kubelet.runs import Process, Runs, this_process
 from emulator.kubelet.server import application
 from emulator.kubelet.services import Services, Timing
+from emulator.kubelet.streams import LONGEST_REQUEST_LINE_BYTES, add_streams
 from emulator.kubelet.sync import Pods
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,8 @@ async def _serving(
         return pods.listed.is_set() and heartbeat.registered.is_set()
 
     app = application(pods, token=settings.token, ready=ready, now=now)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    add_streams(app, pods, services.runtime)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, max_line_size=LONGEST_REQUEST_LINE_BYTES)
     await runner.setup()
     await web.TCPSite(runner, HOST, settings.port).start()
     facts = NodeFacts(

@@ -102,6 +102,10 @@ class Pod:
             return None
         return LogPlace(path, known.ended if known and not previous else None)
 
+    def container(self, name: str) -> Container | None:
+        """The container of that name, once it has been its turn."""
+        return self._containers.get(name)
+
     def manifest_now(self) -> dict[str, Any]:
         return self.manifest
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from emulator.kube import certificate
 from emulator.kube.authentication import TokenFileError, parse_tokens
+from emulator.kube.process import Settings, running
 from tests.emulator.kube.serving import TOKEN, TOKEN_FILE, eventually, job_body, serving
 
 
@@ -112,3 +117,28 @@ def test_secrets_on_disk_are_for_the_owner_only(tmp_path: Path) -> None:
 def test_a_token_file_without_a_master_is_refused(lines: list[str]) -> None:
     with pytest.raises(TokenFileError):
         parse_tokens(lines)
+
+
+def test_the_plain_port_answers_while_the_certificate_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[object] = []
+    make = certificate.context
+
+    def context(state: Path) -> ssl.SSLContext:
+        answers.append(call(port, "GET", "/readyz"))
+        return make(state)
+
+    async def serve() -> None:
+        async with running(Settings(port, tmp_path, parse_tokens(TOKEN_FILE.splitlines()), 0)):
+            answers.append("TLS")
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setattr(certificate, "context", context)
+    asyncio.run(serve())
+    assert answers == [(200, "ok"), "TLS"]
+
+
+def test_the_server_imports_nothing_that_its_first_answer_does_not_need() -> None:
+    look = "import sys, emulator.kube.__main__; print(*sys.modules)"
+    imported = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"cryptography", "kubernetes", "google.protobuf", "yaml"} & set(imported.stdout.split())
