@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from functions.core.errors import BadRequest, NotAllowed, QuotaExceeded
-from functions.core.limits import InUse, Limits, changed, check_room, check_sender, check_spec, read
+from functions.core.limit_commands import changed
+from functions.core.limits import InUse, Limits, check_room, check_sender, check_spec, read
 
 REPO = "https://github.com/owner/plots"
 
