@@ -45,6 +45,7 @@ from functions.launching.stream import look_at_build
 from functions.state import records
 from functions.state.limits import KnownLimits
 from functions.state.once import once
+from functions.state.rates import Rates
 from functions.state.retention import image_until
 from functions.world import World
 
@@ -86,6 +87,7 @@ def make_world(config: Config) -> World:
         limits=KnownLimits(
             store, launches, time.monotonic, now=time.time, watcher_gone_s=config.launches.watcher_gone_s
         ),
+        rates=Rates(store, time.time, secret=config.launches.secret.reveal()),
         refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(
             look=lambda image, attempt, cursor: look_at_build(made, image, attempt, cursor), monotonic=time.monotonic

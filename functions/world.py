@@ -14,6 +14,7 @@ from functions.core.user_pods import Pods
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.state.limits import KnownLimits
+from functions.state.rates import Rates
 from functions.state.records import Records
 
 
@@ -46,6 +47,7 @@ class World:
     refs: Refs
     feeds: Feeds
     limits: KnownLimits
+    rates: Rates
     clock: Clock
     new_id: Callable[[], str]
     new_token: Callable[[], str]

@@ -11,6 +11,7 @@ from functions.core.limits import Limits
 
 MOST_PATTERN = 300
 MOST_QUOTA = 1_000_000
+PERIODS_S: Mapping[str, int] = {"minute": 60, "hour": 3600, "day": 86400}
 _MAPPED_BITS = 96
 
 
@@ -76,6 +77,18 @@ def _repo_quota(limits: Limits, pattern: str, number: str) -> Limits:
     return replace(limits, repo_quotas=rest | own)
 
 
+def _rate(limits: Limits, number: str, per: str, period: str) -> Limits:
+    if per != "per" or period not in PERIODS_S or not _number(number):
+        raise BadRequest(f"A rate is a number from 1 per {', '.join(PERIODS_S)}, such as rate 10 per hour, or off.")
+    return replace(limits, rate=_number(number), rate_period_s=PERIODS_S[period])
+
+
+def _rate_off(limits: Limits, off: str) -> Limits:
+    if off != "off":
+        raise BadRequest("A rate is a number and a period, such as rate 10 per hour, or off.")
+    return replace(limits, rate=0)
+
+
 def _ban_network(limits: Limits, network: str = "", *label: str) -> Limits:
     known = _network(network)
     return replace(limits, networks={**limits.networks, known: " ".join(label) or known})
@@ -99,6 +112,8 @@ _COMMANDS: Mapping[tuple[str, int], Callable[..., Limits]] = {
     ("quota", 1): _quota,
     ("repo-quota", 1): lambda it, number: replace(it, repo_quota=_number_or_off(number)),
     ("repo-quota", 2): _repo_quota,
+    ("rate", 1): _rate_off,
+    ("rate", 3): _rate,
     ("ban-network", 1): _ban_network,
     ("ban-network", MANY): _ban_network,
     ("unban-network", 1): _unban_network,

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from functions.core.errors import NotAllowed, QuotaExceeded
+from functions.core.rates import Rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,8 @@ class Limits:
     `total_quota` is how many servers there may be, None: any number, 0: none. `repo_quota` is the same for each
     repository, 0: any number; `repo_quotas` says otherwise for some patterns, of which the last that matches decides.
     With `allowed` patterns only these may be launched; `banned` ones never. `networks` are closed to us: address range
-    and what it is called.
+    and what it is called. `rate` is how many launches and builds a sender without a build token may ask for in
+    `rate_period_s` seconds, 0: any number.
     """
 
     closed: str = ""
@@ -33,6 +35,13 @@ class Limits:
     repo_quota: int = 0
     repo_quotas: Mapping[str, int] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)
+    rate: int = 0
+    rate_period_s: int = 3600
+
+    @property
+    def sender_rate(self) -> Rate:
+        """How often one sender may ask."""
+        return Rate(self.rate, self.rate_period_s)
 
     def quota_of(self, spec: str) -> int:
         """How many servers of `<provider>/<spec>` there may be; 0: any number."""

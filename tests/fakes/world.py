@@ -20,6 +20,7 @@ from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
 from functions.state import records
 from functions.state.limits import KnownLimits
+from functions.state.rates import Rates
 from functions.state.retention import image_until
 from functions.world import World
 from tests.fakes.builds import FakeBackend
@@ -103,6 +104,7 @@ class Fakes:
                 now=self.clock.now,
                 watcher_gone_s=config.launches.watcher_gone_s,
             ),
+            rates=Rates(store, self.clock.now, secret=config.launches.secret.reveal()),
             refs=Refs(
                 store,
                 self.clock.now,
