@@ -8,7 +8,8 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 
-from functions.core.limits import Limits, changed
+from functions.core.limit_commands import changed
+from functions.core.limits import Limits
 from functions.state.limits import KnownLimits
 
 log = logging.getLogger(__name__)

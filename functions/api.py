@@ -7,6 +7,7 @@ Nothing here reads a cookie, and bodies are JSON, so that no other site's form c
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import chain, islice
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from functions.launching import asking, retelling, stopping
 from functions.launching.advance import place_in_queue
 from functions.launching.arrival import Asked
 from functions.launching.stream import follow
-from functions.web import visitor
+from functions.web import counted, visitor
 from functions.world import World
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def create_build() -> Response:
     world = _world()
     if not (world.config.launches.build_only or world.config.web.api_only):
         raise NotAllowed("Building but not launching is not permitted here. It takes launches.build_only.")
-    build = asking.ask_for_build(_asked(_wish(), world), world)
+    asked = _asked(_wish(), world)
+    # The key of a launch is none of a build.
+    counted.count(replace(asked, resume_key=""), world)
+    build = asking.ask_for_build(asked, world)
     id_ = build_id(build.image, world.config.registry.image_prefix)
     status = 202 if build.open else 200
     return _show(_resources().build_view(build, build_id=id_, root=_root()), status=status, location=f"builds/{id_}")
@@ -84,7 +88,9 @@ def get_log(build: str) -> Response:
 def create_launch() -> Response:
     """Begin a launch. With an Idempotency-Key, a repeated request is about the same launch."""
     world = _world()
-    launch = asking.ask_for_launch(_asked(_wish(), world), world)
+    asked = _asked(_wish(), world)
+    counted.count(asked, world)
+    launch = asking.ask_for_launch(asked, world)
     return _show(_launch_view(launch, world), status=201, location=f"launches/{launch.id}")
 
 

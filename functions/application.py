@@ -14,7 +14,7 @@ from functions.core.limits import check_sender
 from functions.core.settings import WebSettings
 from functions.core.specs import MAX_TARGET
 from functions.reporting.health import Health
-from functions.web import cors, legacy, visitor
+from functions.web import cors, counted, legacy, visitor
 from functions.world import World
 
 _FOLDER = "web"
@@ -97,6 +97,7 @@ def _web() -> WebSettings:
 
 
 def _protect(response: Response) -> Response:
+    counted.tell(response)
     cors.allow(request, response, _web().cors_allow_origins)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")

@@ -10,12 +10,12 @@ from flask import Blueprint, Request, Response, current_app, request
 
 from functions import edge
 from functions.core import build_tokens, progress
-from functions.core.errors import BadRequest, BadSignature, BinderError, MethodNotAllowed
+from functions.core.errors import BadRequest, BadSignature, BinderError, MethodNotAllowed, RateExceeded
 from functions.core.resume import resume_key
 from functions.core.specs import LaunchTarget, parse_target
 from functions.launching.arrival import Asked
 from functions.launching.stream import launch_stream
-from functions.web import visitor
+from functions.web import counted, visitor
 from functions.world import World
 
 api = Blueprint("api", __name__)
@@ -36,7 +36,12 @@ def stream(_path: str) -> Response:
         asked = _asked(request, browser, world)
         if asked.resume is not None and asked.resume.is_end:
             return Response(status=204)
+        if request.method != "HEAD":
+            counted.count(asked, world)
         events = launch_stream(asked, world)
+    except RateExceeded as error:
+        # One that is left open comes back every few seconds; told that this is the end, it does not.
+        events = iter([progress.encode(progress.failed(str(error), status=error.status), progress.REFUSED)])
     except BinderError as error:
         events = iter([progress.encode(progress.failed(str(error), status=error.status))])
     if request.method == "HEAD":

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Request, Response
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from functions.core.errors import BinderError, RateLimited
+from functions.core.errors import BinderError, RateExceeded, RateLimited
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Refusal:
 def as_refusal(error: BinderError | HTTPException) -> Refusal:
     """What is told of *error*: its sentence, never its traceback."""
     if isinstance(error, BinderError):
-        wait = {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, RateLimited) else {}
+        wait = {"Retry-After": f"{error.retry_after_s:.0f}"} if isinstance(error, RateExceeded | RateLimited) else {}
         return Refusal(status=error.status, error=type(error).__name__, message=str(error), headers=wait)
     allow = {"Allow": ", ".join(sorted(error.valid_methods or ()))} if isinstance(error, MethodNotAllowed) else {}
     return Refusal(status=error.code or 500, error=type(error).__name__, message=error.description or "", headers=allow)

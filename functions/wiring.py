@@ -47,6 +47,7 @@ from functions.state.hub_gate import HubGate
 from functions.state.limits import KnownLimits
 from functions.state.once import once
 from functions.state.places import KnownPlaces
+from functions.state.rates import Rates
 from functions.state.retention import image_until
 from functions.world import World
 
@@ -91,6 +92,7 @@ def make_world(config: Config) -> World:
         limits=limits,
         places=places,
         gate=HubGate(places, time.monotonic, now=time.time, sleep=time.sleep),
+        rates=Rates(store, time.time, secret=config.launches.secret.reveal()),
         refs=Refs(store, time.time, ttl_s=config.providers.ref_ttl_s, keep_s=config.providers.ref_keep_s),
         feeds=Feeds(
             look=lambda image, attempt, cursor: look_at_build(made, image, attempt, cursor), monotonic=time.monotonic

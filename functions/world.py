@@ -16,6 +16,7 @@ from functions.launching.refs import Refs
 from functions.state.hub_gate import HubGate
 from functions.state.limits import KnownLimits
 from functions.state.places import KnownPlaces
+from functions.state.rates import Rates
 from functions.state.records import Records
 
 
@@ -50,6 +51,7 @@ class World:
     limits: KnownLimits
     places: KnownPlaces
     gate: HubGate
+    rates: Rates
     clock: Clock
     new_id: Callable[[], str]
     new_token: Callable[[], str]

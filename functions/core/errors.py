@@ -11,6 +11,7 @@
     ├─ MethodNotAllowed       405   a method that the address does not have
     ├─ BuildFailed            422   repo2docker could not build the repository
     ├─ QuotaExceeded          429   too many servers
+    ├─ RateExceeded           429   one sender asks too often
     ├─ ConfigError            500   carries every problem of a configuration
     ├─ LaunchFailed           502   the Hub could not start the server
     └─ UpstreamError          502   a service answered badly; trying again helps
@@ -90,6 +91,17 @@ class BuildFailed(BinderError):
 
 class QuotaExceeded(BinderError):
     status = 429
+
+
+class RateExceeded(BinderError):
+    """After *retry_after_s* whole seconds the same request passes; *limit* requests may be made in a period, which ends
+    at *resets_at*."""
+
+    status = 429
+
+    def __init__(self, *, retry_after_s: int, limit: int, resets_at: int) -> None:
+        self.retry_after_s, self.limit, self.resets_at = retry_after_s, limit, resets_at
+        super().__init__(f"Rate limit exceeded. Try again in {retry_after_s} seconds.")
 
 
 class ConfigError(BinderError):

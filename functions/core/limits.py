@@ -7,17 +7,15 @@ One value for all instances, kept in the store, changed by `python -m functions 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import unquote
 
-from functions.core.errors import BadRequest, NotAllowed, QuotaExceeded
+from functions.core.errors import NotAllowed, QuotaExceeded
+from functions.core.rates import Rate
 
-MOST_PATTERN = 300
-MOST_QUOTA = 1_000_000
-_MAPPED_BITS = 96
 _FULL = "Too many users on this BinderHub! Try again soon."
 
 
@@ -28,7 +26,8 @@ class Limits:
     `total_quota` is how many servers there may be, None: any number, 0: none. `repo_quota` is the same for each
     repository, 0: any number; `repo_quotas` says otherwise for some patterns, of which the last that matches decides.
     With `allowed` patterns only these may be launched; `banned` ones never. `networks` are closed to us: address range
-    and what it is called.
+    and what it is called. `rate` is how many launches and builds a sender without a build token may ask for in
+    `rate_period_s` seconds, 0: any number.
     """
 
     closed: str = ""
@@ -38,6 +37,13 @@ class Limits:
     repo_quota: int = 0
     repo_quotas: Mapping[str, int] = field(default_factory=dict)
     networks: Mapping[str, str] = field(default_factory=dict)
+    rate: int = 0
+    rate_period_s: int = 3600
+
+    @property
+    def sender_rate(self) -> Rate:
+        """How often one sender may ask."""
+        return Rate(self.rate, self.rate_period_s)
 
     @property
     def counts(self) -> bool:
@@ -105,15 +111,6 @@ def refusal_of_all(limits: Limits) -> str:
     return limits.closed or (_FULL if limits.total_quota == 0 else "")
 
 
-def changed(limits: Limits, words: Sequence[str]) -> Limits:
-    """The limits after one command of the operator's, as docs/limits.md lists them. Raises BadRequest."""
-    verb, *rest = words or [""]
-    command = _COMMANDS.get((verb, len(rest))) or _COMMANDS.get((verb, MANY))
-    if command is None:
-        raise BadRequest(f"There is no such command: {' '.join(words)[:200]}")
-    return command(limits, *rest)
-
-
 def read(data: Mapping[str, Any]) -> Limits:
     """The limits that the store holds; fields of a newer revision are left out."""
     names = Limits.__dataclass_fields__
@@ -122,85 +119,3 @@ def read(data: Mapping[str, Any]) -> Limits:
 
 def _fits(spec: str, pattern: str) -> bool:
     return fnmatchcase(spec.lower(), pattern.lower())
-
-
-def _with(patterns: Sequence[str], pattern: str) -> Sequence[str]:
-    return [*(it for it in patterns if it != pattern), pattern]
-
-
-def _without(patterns: Sequence[str], pattern: str) -> Sequence[str]:
-    if pattern not in patterns:
-        raise BadRequest(f"{pattern[:200]} is not on the list.")
-    return [it for it in patterns if it != pattern]
-
-
-def _pattern(text: str) -> str:
-    provider, slash, rest = text.partition("/")
-    if not (provider and slash and rest) or len(text) > MOST_PATTERN or not text.isprintable():
-        raise BadRequest("A pattern is <provider>/<spec> with *, such as gh/owner/*.")
-    return text
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) <= MOST_QUOTA):
-        raise BadRequest(f"A quota is a whole number up to {MOST_QUOTA}, or off.")
-    return int(text)
-
-
-def _number_or_off(text: str) -> int:
-    return 0 if text == "off" else _number(text)
-
-
-def _network(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text)
-        mapped = getattr(network.network_address, "ipv4_mapped", None)
-        if mapped is not None and network.prefixlen >= _MAPPED_BITS:
-            # Senders are known by their IPv4 address, however they are written.
-            network = ipaddress.ip_network(f"{mapped}/{network.prefixlen - _MAPPED_BITS}")
-        return str(network)
-    except ValueError as error:
-        raise BadRequest(f"{text[:100]} is no range of addresses such as 192.0.2.0/24: {error}.") from error
-
-
-def _close(limits: Limits, *message: str) -> Limits:
-    return replace(limits, closed=" ".join(message) or "This hub is being maintained. Please come back later.")
-
-
-def _quota(limits: Limits, number: str) -> Limits:
-    return replace(limits, total_quota=None if number == "off" else _number(number))
-
-
-def _repo_quota(limits: Limits, pattern: str, number: str) -> Limits:
-    rest = {name: quota for name, quota in limits.repo_quotas.items() if name != pattern}
-    own = {} if number == "default" else {_pattern(pattern): _number_or_off(number)}
-    return replace(limits, repo_quotas=rest | own)
-
-
-def _ban_network(limits: Limits, network: str = "", *label: str) -> Limits:
-    known = _network(network)
-    return replace(limits, networks={**limits.networks, known: " ".join(label) or known})
-
-
-def _unban_network(limits: Limits, network: str) -> Limits:
-    if network not in limits.networks:
-        raise BadRequest(f"{network[:200]} is not on the list.")
-    return replace(limits, networks={name: label for name, label in limits.networks.items() if name != network})
-
-
-MANY = -1
-# Verb and number of words after it.
-_COMMANDS: Mapping[tuple[str, int], Callable[..., Limits]] = {
-    ("close", MANY): _close,
-    ("open", 0): lambda it: replace(it, closed=""),
-    ("ban", 1): lambda it, pattern: replace(it, banned=_with(it.banned, _pattern(pattern))),
-    ("unban", 1): lambda it, pattern: replace(it, banned=_without(it.banned, pattern)),
-    ("allow", 1): lambda it, pattern: replace(it, allowed=_with(it.allowed, _pattern(pattern))),
-    ("disallow", 1): lambda it, pattern: replace(it, allowed=_without(it.allowed, pattern)),
-    ("quota", 1): _quota,
-    ("repo-quota", 1): lambda it, number: replace(it, repo_quota=_number_or_off(number)),
-    ("repo-quota", 2): _repo_quota,
-    ("ban-network", 1): _ban_network,
-    ("ban-network", MANY): _ban_network,
-    ("unban-network", 1): _unban_network,
-}

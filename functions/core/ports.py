@@ -287,6 +287,7 @@ INDEXED_FIELDS: Mapping[str, tuple[str, ...]] = {
     "prebuild": ("due", "image", EXPIRES_ON),
     "prebuild_day": (EXPIRES_ON,),
     "delivery": (EXPIRES_ON,),
+    "rate": (EXPIRES_ON,),
     "outcome": ("what",),
     **dict.fromkeys(("resume", "totals", "cull", "limits"), ()),
 }

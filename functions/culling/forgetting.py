@@ -10,7 +10,7 @@ from functions.state import retention
 from functions.world import World
 
 # Kinds of records that name the last day on which they are wanted.
-EXPIRING = ("ref", "delivery", "prebuild", "prebuild_day")
+EXPIRING = ("ref", "delivery", "prebuild", "prebuild_day", "rate")
 MOST_EXPIRED = 1000
 
 
@@ -22,7 +22,7 @@ def forget_launches(round_: Round) -> None:
 
 
 def forget_expired(round_: Round) -> None:
-    """What specs were resolved to, and what was pushed, when nobody has asked in a long time."""
+    """What specs were resolved to, what was pushed, and how often somebody asked, when it is wanted no more."""
     for kind in EXPIRING:
         _forget_expired(kind, round_)
 

@@ -29,7 +29,7 @@ class Asked:
     """What a watcher asks for. `resume_key` is empty without a cookie, `resume` None without Last-Event-ID.
 
     `from_page` says that a build token has proved that a page of ours asks; `origin` and `request_origin` are the sites
-    that were asked and that asked, for the log of launches.
+    that were asked and that asked, for the log of launches. `principal` is who has signed in, empty: nobody.
     """
 
     provider: str
@@ -42,6 +42,7 @@ class Asked:
     from_page: bool = False
     origin: str = ""
     request_origin: str = ""
+    principal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,11 @@ def arrive(asked: Asked, world: World) -> Arrival:
     now = world.clock.now()
     seen = world.launches.change(arrival.launch.id, lambda it: launches.seen(it, now=now, every_s=SEEN_EVERY_S))
     return replace(arrival, launch=seen or arrival.launch)
+
+
+def comes_back(asked: Asked, world: World) -> bool:
+    """Whether *asked* is about a launch that has begun. Raises what keeps it from being looked up."""
+    return _resumed(asked, world) is not None
 
 
 def resolve(asked: Asked, world: World) -> Resolution:
@@ -117,6 +123,7 @@ def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]
         build_token=asked.from_page,
         origin=asked.origin,
         request_origin=asked.request_origin,
+        principal=asked.principal,
     )
     world.launches.create_if_absent(launch)
     world.places.arrived(launch)

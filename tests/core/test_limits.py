@@ -7,7 +7,9 @@ import dataclasses
 import pytest
 
 from functions.core.errors import BadRequest, NotAllowed, QuotaExceeded
-from functions.core.limits import InUse, Limits, changed, check_room, check_sender, check_spec, read
+from functions.core.limit_commands import changed
+from functions.core.limits import InUse, Limits, check_room, check_sender, check_spec, read
+from functions.core.rates import Rate
 
 REPO = "https://github.com/owner/plots"
 
@@ -117,12 +119,28 @@ def test_a_network_can_be_let_in_again() -> None:
         *("", "stop", "ban", "ban gh", "ban /x", "ban gh/", "unban gh/owner/*", "disallow gh/owner/*", "open now"),
         *("quota", "quota -1", "quota 1e3", "quota ten", "quota 99999999", "repo-quota gh/x/* x", "repo-quota x 1"),
         *("ban-network", "ban-network 192.0.2.7/24 x", "ban-network example.org x", "unban-network 192.0.2.0/24"),
+        *(
+            "rate",
+            "rate 10",
+            "rate on",
+            "rate 10 per fortnight",
+            "rate 0 per hour",
+            "rate x per hour",
+            "rate 10 an hour",
+        ),
         "ban gh/" + "x" * 300,
     ],
 )
 def test_a_command_that_makes_no_sense_changes_nothing(command: str) -> None:
     with pytest.raises(BadRequest):
         after(command)
+
+
+def test_a_rate_has_a_period() -> None:
+    assert after().sender_rate.limit == 0
+    assert after("rate 60 per minute").sender_rate == Rate(60, 60)
+    assert after("rate 60 per minute", "rate 10 per hour").sender_rate == Rate(10, 3600)
+    assert after("rate 10 per hour", "rate off").sender_rate.limit == 0
 
 
 def test_a_pattern_made_to_be_slow_is_not() -> None:

@@ -22,6 +22,7 @@ from functions.state import records
 from functions.state.hub_gate import HubGate
 from functions.state.limits import KnownLimits
 from functions.state.places import KnownPlaces
+from functions.state.rates import Rates
 from functions.state.retention import image_until
 from functions.world import World
 from tests.fakes.builds import FakeBackend
@@ -104,6 +105,7 @@ class Fakes:
             limits=limits,
             places=places,
             gate=HubGate(places, clock, now=clock, sleep=self.clock.sleep),
+            rates=Rates(store, self.clock.now, secret=config.launches.secret.reveal()),
             refs=Refs(
                 store,
                 self.clock.now,
