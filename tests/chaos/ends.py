@@ -27,13 +27,11 @@ EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
     (re.compile(r"Spawn failed|server stopped before"), ("kubelet", "hub", "kube", "proxy"), MOST_STARTS - 1),
     (re.compile(r"took too long to start"), ("kubelet", "hub", "kube", "proxy"), 1),
     # A build clones from the git host, and pushes to the registry.
-    (re.compile(r"unable to access|The registry \S+ (does not answer|answered 5)"), ("cloud",), 1),
+    (re.compile(r"unable to access|Failed to clone|The registry \S+ (does not answer|answered 5)"), ("cloud",), 1),
 )
 CULL_EVERY_S = 5.0
 # A proxy that was started again learns its routes at the Hub's next look.
 ROUTES_S = 75.0
-# Between the Hub's knowing that a server is ready, and ours.
-SOON_S = 10.0
 
 
 def in_peace(stack: Stack, done: Callable[[], bool], *, within_s: float) -> bool:
@@ -92,34 +90,19 @@ def wrong_stories(stories: Sequence[Story]) -> Iterator[str]:
         yield from (f"person {story.visit.number} was told: {text}" for text in told if "Internal error" in text)
 
 
-def wrong_servers(stack: Stack, stories: Sequence[Story], seen: Seen, journal: Journal) -> tuple[list[str], int]:
-    """Servers that were promised, do not answer, and were not lost by the end of their kubelet; and how many were."""
+def wrong_servers(stories: Sequence[Story], stack: Stack) -> list[str]:
+    """Servers that were promised, were not stopped by their person, and do not answer."""
     promised = [it for it in stories if it.end and it.end.phase == "ready" and not it.stopped]
     waiting = {it.visit.number: it for it in promised}
-    gone = 0
 
     def all_answer() -> bool:
-        nonlocal gone
         for number, story in [*waiting.items()]:
-            answers = answered(partial(server_answers, story.end))
-            if answers or lost(stack, story, seen, journal):
-                gone += not answers
+            if answered(partial(server_answers, story.end)):
                 del waiting[number]
         return not waiting
 
     in_peace(stack, all_answer, within_s=ROUTES_S)
-    return [f"the server of person {it.visit.number} does not answer: {it.end}" for it in waiting.values()], gone
-
-
-def lost(stack: Stack, story: Story, seen: Seen, journal: Journal) -> bool:
-    """Whether the server has ended with its kubelet after it was ready: nothing runs any more."""
-    launch = seen.launches.get(story.launch_id)
-    if story.end is None or launch is None:
-        return False
-    if not journal.killed({"kubelet"}, since=launch.ready_at - SOON_S, until=time.time()):
-        return False
-    user = str(story.end.data["url"]).rstrip("/").rpartition("/")[2]
-    return answered(lambda: user not in [watching.user_of(pod) for pod in stack.pods() if watching.runs(pod)])
+    return [f"the server of person {it.visit.number} does not answer: {it.end}" for it in waiting.values()]
 
 
 def wrong_builds(seen: Seen) -> Iterator[str]:

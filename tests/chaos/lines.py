@@ -139,7 +139,7 @@ class _Line:
                 await service[0].read(PIECE_BYTES)
                 _reset(client[1])
             elif fault is not None and fault.kind is Kind.TRUNCATED:
-                client[1].write(_half(await service[0].read(PIECE_BYTES)))
+                client[1].write(await _half(service[0]))
                 await client[1].drain()
             else:
                 await _first(_pump(service[0], client[1]), _gone(client[0]))
@@ -195,10 +195,12 @@ def _refusal(fault: Fault) -> bytes:
     return f"HTTP/1.1 {fault.status} Chaos\r\n{wait}Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
-def _half(answer: bytes) -> bytes:
-    """The head and half of the body; half of the head when there is no body."""
-    head, end, body = answer.partition(b"\r\n\r\n")
-    return head + end + body[: len(body) // 2] if body else answer[: len(answer) // 2]
+async def _half(service: asyncio.StreamReader) -> bytes:
+    """The head and half of the body's first piece; half of the head of an answer that has no body."""
+    head = await service.readuntil(b"\r\n\r\n")
+    # A service may send its head long before its body.
+    body = await service.read(PIECE_BYTES)
+    return head + body[: len(body) // 2] if body else head[: len(head) // 2]
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

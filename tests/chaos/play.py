@@ -56,7 +56,6 @@ class Outcome:
     reasons: Counter[str] = field(default_factory=Counter)
     builds: Counter[str] = field(default_factory=Counter)
     servers: int = 0
-    lost: int = 0
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def report(self) -> str:
@@ -70,8 +69,7 @@ class Outcome:
             *(f"  refused: {times} x {reason}" for reason, times in self._refusals().most_common(8)),
             f"launches: {self.launches.total()}: {_counts(self.launches)}",
             *(f"  failed: {times} x {reason}" for reason, times in self.reasons.most_common()),
-            f"builds: {self.builds.total()}: {_counts(self.builds)}; "
-            f"servers: {self.servers}, of which {self.lost} were lost with their kubelet",
+            f"builds: {self.builds.total()}: {_counts(self.builds)}; servers: {self.servers}",
             f"kills: {self.journal.kills().total()}: {_counts(self.journal.kills())}",
             f"faults: {self.journal.faults().total()}",
             *(f"  {service}: {_counts(self._faults_of(service))}" for service in services),
@@ -161,8 +159,7 @@ def _act(
 def _judge(stack: Stack, watcher: Watcher, outcome: Outcome, clock: _Clock) -> None:
     watcher.look()
     outcome.problems += ends.wrong_stories(outcome.stories)
-    wrong, outcome.lost = ends.wrong_servers(stack, outcome.stories, watcher.seen, outcome.journal)
-    outcome.problems += wrong
+    outcome.problems += ends.wrong_servers(outcome.stories, stack)
     outcome.problems += ends.wrong_users(stack, watcher.seen)
     clock.lap("servers")
     ends.stop_everything(stack)

@@ -63,6 +63,7 @@ TRUE = {
         kills("kubelet", "kubelet"),
     ),
     "a registry that was killed": (a_launch(0, Phase.FAILED, "The registry r:1 does not answer."), kills("cloud")),
+    "a git host that was killed": (a_launch(0, Phase.FAILED, "Failed to clone repository from g."), kills("cloud")),
 }
 UNTRUE = {
     "it goes on": (a_launch(0, Phase.LAUNCHING), kills()),
