@@ -16,9 +16,10 @@ from functions.adapters.builds.cloud_build_request import BuildOrder
 from functions.adapters.builds.job import JobSettings
 from functions.adapters.builds.jobs_api import JobsApi
 from functions.adapters.builds.kubernetes import KubernetesBuilds
-from functions.adapters.http import HttpClient
+from functions.adapters.http import ONCE, HttpClient
 from functions.adapters.identity import TokenVerifier
 from functions.adapters.jupyterhub import JupyterHub
+from functions.adapters.kernels import ServerKernels
 from functions.adapters.providers.ckan import Ckan
 from functions.adapters.providers.dataverse import Dataverse
 from functions.adapters.providers.dois import Dois
@@ -86,6 +87,8 @@ def make_world(config: Config) -> World:
         registry=_registry(config),
         backend=_backend(config),
         hub=_hub(config),
+        # What does not answer is asked again by the next round.
+        kernels=ServerKernels(HttpClient("The notebook server", timeout_s=5, retry=ONCE)),
         store=store,
         builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
         launches=launches,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from functions.core.build import Build
+from functions.core.kernels import Kernels
 from functions.core.launch import Launch
 from functions.core.ports import BuildBackend, Hub, Registry, RepoProvider, Store
 from functions.core.settings import Config
@@ -43,6 +44,7 @@ class World:
     registry: Registry
     backend: BuildBackend
     hub: Hub
+    kernels: Kernels
     store: Store
     builds: Records[Build]
     launches: Records[Launch]

@@ -8,6 +8,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from functions.core.kernels import KernelUse
 from functions.core.launch import Launch
 from functions.core.ports import HubServer, HubUser
 from functions.core.settings import CullSettings
@@ -32,6 +33,7 @@ class Remove:
     reason: str
 
 
+IDLE = Remove("server", "is idle")
 UNCOLLECTED = Remove("server", "was never collected")
 
 
@@ -82,6 +84,23 @@ def judge_user(user: HubUser, launch: Launch | None, limits: Limits, *, now: flo
     if user.server.pending is not None:
         return _judge_pending(user, user.server, launch, limits, now)
     return _judge_server(user.server, limits, now)
+
+
+def judge_idle(
+    server: HubServer, use: KernelUse | None, limits: Limits, keep_busy: str, *, now: float
+) -> Keep | Remove:
+    """Whether a server that is idle to the Hub should go, whose kernels are in *use*; *keep_busy* is the setting.
+
+    One that computes as hard as it can may be too busy to say so: a silent server (None) gets as long again.
+    """
+    idle_s = _since(server.last_activity or server.started_at, now)
+    if use is None:
+        return Keep("does not answer") if idle_s is None or idle_s <= 2 * limits.idle_s else IDLE
+    if use.busy:
+        return Keep("has a kernel that computes")
+    if use.connections and keep_busy == "connections":
+        return Keep("is connected to")
+    return IDLE
 
 
 def not_collected(launch: Launch, settings: CullSettings, *, now: float) -> bool:
@@ -139,7 +158,7 @@ def _judge_server(server: HubServer, limits: Limits, now: float) -> Keep | Remov
         return Remove("server", "is too old")
     if idle_s is None or idle_s <= limits.idle_s:
         return Keep("is in use")
-    return Remove("server", "is idle")
+    return IDLE
 
 
 def _since(time: datetime | None, now: float) -> float | None:

@@ -196,6 +196,12 @@ class LaunchSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CullSettings:
     idle_s: int = setting("How long a server may be idle before it is stopped.", 600)
+    keep_busy: str = setting(
+        "What keeps a server that is idle: kernels (one computes), connections (one computes, or a page is connected "
+        "to it), nothing.",
+        "kernels",
+        choices=("kernels", "connections", "nothing"),
+    )
     max_age_s: int = setting("How long a server may run; 0: as long as it is used.", 21600)
     uncollected_s: int = setting("How long a server waits for the person who launched it.", 300)
     orphan_s: int = setting(

@@ -11,9 +11,21 @@ from dataclasses import dataclass
 
 from functions.core import launch as launches
 from functions.core.errors import BinderError
-from functions.core.idleness import UNCOLLECTED, Keep, Remove, in_use, judge_pod, judge_user, limits_for, not_collected
+from functions.core.idleness import (
+    IDLE,
+    UNCOLLECTED,
+    Keep,
+    Limits,
+    Remove,
+    in_use,
+    judge_idle,
+    judge_pod,
+    judge_user,
+    limits_for,
+    not_collected,
+)
 from functions.core.launch import Launch
-from functions.core.ports import HubUser, UserPage
+from functions.core.ports import HubServer, HubUser, UserPage
 from functions.core.user_pods import Pods, UserPod
 from functions.culling.rounds import Round
 from functions.world import World
@@ -24,11 +36,21 @@ _CALLS_OF_A_REMOVAL = 2
 
 
 @dataclass(frozen=True, slots=True)
+class _Silent:
+    """A server that the Hub calls idle, and what it takes to ask the server itself."""
+
+    server: HubServer
+    limits: Limits
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Removal:
     user: str
     why: Remove
     launch_id: str = ""
     ready_at: float = 0.0
+    silent: _Silent | None = None
 
 
 def stop_uncollected(round_: Round) -> None:
@@ -119,7 +141,10 @@ def _judge(user: HubUser, round_: Round) -> _Removal | None:
         launch = next(iter(world.launches.where("user", user.name, limit=1)), None)
         verdict = judge_user(user, launch, limits, now=now)
     if isinstance(verdict, Remove):
-        return _Removal(user.name, verdict, launch.id if launch else "")
+        silent = None
+        if server and launch and verdict == IDLE and config.cull.keep_busy != "nothing":
+            silent = _Silent(server, limits, launch.token)
+        return _Removal(user.name, verdict, launch.id if launch else "", silent=silent)
     if server is not None:
         round_.servers.add(user.name)
     round_.note("kept", "server" if server else "user", verdict.reason)
@@ -141,7 +166,7 @@ def _remove(removals: Sequence[_Removal], round_: Round) -> int:
 
 
 def _calls(removal: _Removal) -> int:
-    return _CALLS_OF_A_REMOVAL + (removal.why == UNCOLLECTED)
+    return _CALLS_OF_A_REMOVAL + (removal.why == UNCOLLECTED or removal.silent is not None)
 
 
 def _tell(removal: _Removal, result: BinderError | Keep | None, round_: Round) -> int:
@@ -159,6 +184,8 @@ def _tell(removal: _Removal, result: BinderError | Keep | None, round_: Round) -
 
 def _try_to_remove(removal: _Removal, round_: Round) -> BinderError | Keep | None:
     """None when it is done. In a thread of its own, so what it has to tell is told by whoever waits for it."""
+    if removal.silent and isinstance(verdict := _ask(removal.user, removal.silent, round_.world), Keep):
+        return verdict
     if round_.dry_run:
         return None
     try:
@@ -171,6 +198,12 @@ def _try_to_remove(removal: _Removal, round_: Round) -> BinderError | Keep | Non
     except BinderError as error:
         return error
     return None
+
+
+def _ask(user: str, silent: _Silent, world: World) -> Keep | Remove:
+    """What the server says about its kernels decides."""
+    use = world.kernels.use(world.hub.server_url(user), silent.token)
+    return judge_idle(silent.server, use, silent.limits, world.config.cull.keep_busy, now=world.clock.now())
 
 
 def _is_used(removal: _Removal, world: World) -> bool:

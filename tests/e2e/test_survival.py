@@ -12,6 +12,9 @@ import aiohttp
 import pytest
 
 from emulator.kernels import running_kernel
+from functions.adapters.http import ONCE, HttpClient
+from functions.adapters.kernels import ServerKernels
+from functions.core.kernels import KernelUse
 from tests.e2e.conftest import MakeRepository
 from tests.e2e.stack import Event, Stack, wait_until
 
@@ -168,6 +171,26 @@ def test_a_kernel_goes_on_while_the_cluster_below_it_dies_and_comes_back(
     asyncio.run(story())
     stack.hub("DELETE", f"/users/{user}/server")
     wait_until(lambda: name not in str(stack.pods()), what="the pod's end")
+
+
+def test_a_kernel_that_computes_in_silence_is_seen_to_do_so(stack: Stack, make_repository: MakeRepository) -> None:
+    """By what the cull asks, of a real server behind the real proxy."""
+    ready = stack.ready(make_repository("computes"))
+    kernels = ServerKernels(HttpClient("The notebook server", timeout_s=5, retry=ONCE))
+    url, token = str(ready.data["url"]), str(ready.data["token"])
+
+    async def story() -> None:
+        async with aiohttp.ClientSession() as session, running_kernel(session, url, token) as run:
+            await run("import time; 1")
+            await asyncio.to_thread(wait_until, lambda: kernels.use(url, token) == KernelUse(busy=0, connections=1))
+            computing = asyncio.ensure_future(run("time.sleep(3) or 2"))
+            await asyncio.to_thread(wait_until, lambda: kernels.use(url, token) == KernelUse(busy=1, connections=1))
+            await computing
+        await asyncio.to_thread(wait_until, lambda: kernels.use(url, token) == KernelUse(busy=0, connections=0))
+
+    assert kernels.use(url, token) == KernelUse(busy=0, connections=0)
+    asyncio.run(story())
+    assert kernels.use(url, "another") is None
 
 
 def _is_back(stack: Stack, part: str, dead: int) -> bool:

@@ -27,6 +27,7 @@ from functions.state.retention import image_until
 from functions.world import World
 from tests.fakes.builds import FakeBackend
 from tests.fakes.hub import FakeHub
+from tests.fakes.kernels import FakeKernels
 from tests.fakes.pods import FakePods
 from tests.fakes.provider import FakeProvider
 from tests.fakes.registry import FakeRegistry
@@ -80,6 +81,7 @@ class Fakes:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     backend: FakeBackend = field(default_factory=FakeBackend)
     hub: FakeHub = field(default_factory=FakeHub)
+    kernels: FakeKernels = field(default_factory=FakeKernels)
     store: FakeStore = field(default_factory=FakeStore)
     clock: FakeClock = field(default_factory=FakeClock)
     pods: FakePods = field(default_factory=FakePods)
@@ -99,6 +101,7 @@ class Fakes:
             registry=self.registry,
             backend=self.backend,
             hub=self.hub,
+            kernels=self.kernels,
             store=store,
             builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
             launches=records.launches(store),
