@@ -67,6 +67,7 @@ class Services:
     users: dict[str, float] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     starting: deque[float] = field(default_factory=deque)
+    delay_s: float = 0.0
     plan: dict[str, float] = field(default_factory=lambda: {"lines": 100, "seconds": 10})
     most_starting: int = 0
 
@@ -74,6 +75,7 @@ class Services:
         app = web.Application()
         app.router.add_get("/stub/counts", self._counts)
         app.router.add_get("/stub/build", self._plan)
+        app.router.add_get("/stub/delay", self._delay)
         app.router.add_get("/{owner}/{name}/info/refs", self._counted("git refs", self._refs))
         app.router.add_route("*", "/v2/{name:.+}/manifests/{tag}", self._counted("registry lookup", self._manifest))
         jobs, pods = "/apis/batch/v1/namespaces/{space}/jobs", "/api/v1/namespaces/{space}/pods"
@@ -92,6 +94,7 @@ class Services:
         self, what: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def counted(request: web.Request) -> web.StreamResponse:
+            await asyncio.sleep(self.delay_s)
             answer = await handler(request)
             self.told[what if answer.status < 400 or answer.status == 404 else f"{what}: {answer.status}"] += 1
             return answer
@@ -109,6 +112,10 @@ class Services:
     async def _plan(self, request: web.Request) -> web.Response:
         self.plan = {name: float(value) for name, value in request.query.items()}
         return web.json_response(self.plan)
+
+    async def _delay(self, request: web.Request) -> web.Response:
+        self.delay_s = float(request.query["seconds"])
+        return web.json_response({})
 
     async def _refs(self, request: web.Request) -> web.Response:
         first = f"{SHA} HEAD\0symref=HEAD:refs/heads/main agent=stub\n".encode()

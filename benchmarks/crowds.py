@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -49,11 +49,12 @@ class Story:
 
 @dataclass
 class Hub:
-    """Instances over the stubs."""
+    """Instances over the stubs; `start` adds one, which may not listen yet, and tells its address."""
 
     services: str
     instances: list[str]
     processes: list[subprocess.Popen[bytes]]
+    start: Callable[[], str]
 
     def cpu_s(self) -> float:
         """Processor seconds that all instances have used."""
@@ -177,26 +178,32 @@ async def fetch(http: aiohttp.ClientSession, url: str) -> Any:
         return await answer.json()
 
 
-def client() -> aiohttp.ClientSession:
+def client(*, keeps_connections: bool = True) -> aiohttp.ClientSession:
     timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout)
+    connector = aiohttp.TCPConnector(limit=0, force_close=not keeps_connections)
+    return aiohttp.ClientSession(connector=connector, timeout=timeout)
 
 
 @contextlib.contextmanager
-def running(*, instances: int) -> Iterator[Hub]:
-    """The stubs and some instances, ended at the end."""
+def running(*, instances: int, target: str = "build", settings: Mapping[str, str] | None = None) -> Iterator[Hub]:
+    """The stubs and some instances of one function, ended at the end; more are started by `start`."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         services = _free_port()
         stack.enter_context(_process(["-m", "benchmarks.crowd_services", "--port", str(services)], {}))
-        environment = _settings(f"http://127.0.0.1:{services}", Path(folder))
-        found = Hub(f"http://127.0.0.1:{services}", [], [])
-        for _ in range(instances):
+        environment = {**_settings(f"http://127.0.0.1:{services}", Path(folder)), **(settings or {})}
+
+        def start() -> str:
             port = _free_port()
-            command = ["-m", "functions_framework", "--target", "build"]
+            command = ["-m", "functions_framework", "--target", target]
             found.processes.append(stack.enter_context(_process(command, {**environment, "PORT": str(port)})))
             found.instances.append(f"http://127.0.0.1:{port}")
-        for port_url in (f"{found.services}/stub/counts", *(f"{url}/versions" for url in found.instances)):
-            _wait(port_url)
+            return found.instances[-1]
+
+        found = Hub(f"http://127.0.0.1:{services}", [], [], start)
+        for _ in range(instances):
+            start()
+        for url in (found.services, *found.instances):
+            await_port(url)
         yield found
 
 
@@ -216,6 +223,7 @@ def _settings(services: str, folder: Path) -> dict[str, str]:
         "BINDERLESS_HUB__TOKEN": "token",
         "BINDERLESS_REGISTRY__URL": services,
         "BINDERLESS_REGISTRY__IMAGE_PREFIX": f"{services.partition('//')[2]}/r2d-",
+        "BINDERLESS_GITLAB__URL": f"{services}/",
         "BINDERLESS_PROVIDERS__ALLOW_HTTP": "true",
         "BINDERLESS_PROVIDERS__ALLOW_PRIVATE_ADDRESSES": "true",
         "BINDERLESS_LAUNCHES__SECRET": "0" * 32,
@@ -242,7 +250,8 @@ def _process(arguments: list[str], environment: dict[str, str]) -> Iterator[subp
         process.wait()
 
 
-def _wait(url: str) -> None:
+def await_port(url: str) -> None:
+    """Until something listens at *url*."""
     deadline = time.monotonic() + 30
     while True:
         with contextlib.suppress(OSError), contextlib.closing(socket.create_connection(_host(url), timeout=1)):
