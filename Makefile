@@ -33,9 +33,9 @@ test:  ## everything; whole launches on both build backends
 test-cloud-build:  ## all that needs the whole stack, with Cloud Build
 	@$(PYTHON) emulator/bootstrap.py --tests && exec .venv/bin/python -m pytest --backend=cloud_build tests/e2e
 
-chaos:  ## minutes in which everything fails and is killed; SEED=, LAUNCHES=, MINUTES= of each of three seeds
+chaos:  ## minutes in which everything fails and is killed; SEED=, LAUNCHES=, MINUTES= of each of three seeds, BACKEND=
 	@$(PYTHON) emulator/bootstrap.py --tests
-	.venv/bin/python -m tests.chaos SEED=$(SEED) LAUNCHES=$(LAUNCHES) MINUTES=$(MINUTES)
+	.venv/bin/python -m tests.chaos SEED=$(SEED) LAUNCHES=$(LAUNCHES) MINUTES=$(MINUTES) BACKEND=$(BACKEND)
 
 lock:  ## pin the newest versions that the requirements.in files allow
 	@$(PYTHON) emulator/bootstrap.py --tests

@@ -16,7 +16,7 @@ from tests.chaos import watching
 from tests.chaos.faults import broken
 from tests.chaos.journal import Journal
 from tests.chaos.people import Story, answered, server_answers
-from tests.chaos.watching import Seen, Watcher
+from tests.chaos.watching import Seen, SeenBuild, Watcher
 from tests.e2e.stack import Stack
 
 # What repo2docker says of a repository that asks for a version that nobody has made.
@@ -75,9 +75,7 @@ def _is_true(launch: Launch, seen: Seen, journal: Journal) -> bool:
 
 def _began(launch: Launch, seen: Seen) -> float:
     """When the launch began, or the build on whose end it depends: a fresh failure is told to whoever comes."""
-    builds = [
-        watching.begun_at(job).timestamp() for job in seen.jobs.values() if watching.image_of(job) == launch.image
-    ]
+    builds = [build.begun_at.timestamp() for build in seen.builds.values() if build.image == launch.image]
     return min(launch.created_at, max((at for at in builds if at <= launch.ended_at), default=launch.created_at))
 
 
@@ -107,27 +105,26 @@ def wrong_servers(stories: Sequence[Story], stack: Stack) -> list[str]:
 
 def wrong_builds(seen: Seen) -> Iterator[str]:
     """Images that were built more than once, two at once, or are in use and were never built."""
-    jobs: Mapping[str, list[watching.Object]] = defaultdict(list)
-    for job in seen.jobs.values():
-        jobs[watching.image_of(job)].append(job)
+    builds: Mapping[str, list[SeenBuild]] = defaultdict(list)
+    for build in seen.builds.values():
+        builds[build.image].append(build)
     for name in seen.twins:
         yield f"there were two of {name} at once"
-    for image, ours in jobs.items():
-        yield from _wrong_builds_of(image, sorted(ours, key=watching.begun_at))
-    built = {image for image, ours in jobs.items() if any(map(watching.succeeded, ours))}
+    for image, ours in builds.items():
+        yield from _wrong_builds_of(image, sorted(ours, key=lambda build: build.begun_at))
+    built = {build.image for build in seen.builds.values() if build.succeeded}
     for launch in seen.launches.values():
         if launch.phase is Phase.READY and launch.image not in built:
             yield f"{launch.image} is in use, and no build of it has ended well"
 
 
-def _wrong_builds_of(image: str, jobs: Sequence[watching.Object]) -> Iterator[str]:
-    good = sum(map(watching.succeeded, jobs))
+def _wrong_builds_of(image: str, builds: Sequence[SeenBuild]) -> Iterator[str]:
+    good = sum(build.succeeded for build in builds)
     if good > 1:
         yield f"{image} was built {good} times"
-    for before, after in itertools.pairwise(jobs):
-        ended = watching.ended_at(before)
-        if ended is None or ended > watching.begun_at(after):
-            yield f"{image} was being built twice at {watching.begun_at(after)}"
+    for before, after in itertools.pairwise(build for build in builds if not build.withdrawn):
+        if before.ended_at is None or before.ended_at > after.begun_at:
+            yield f"{image} was being built twice at {after.begun_at}"
 
 
 def wrong_users(stack: Stack, seen: Seen) -> Iterator[str]:
@@ -146,15 +143,13 @@ def stop_everything(stack: Stack) -> None:
 
 
 def leftovers(stack: Stack, watcher: Watcher) -> list[str]:
-    """What somebody would have to clean up by hand: users, pods, jobs that run, open records, processes."""
+    """What somebody would have to clean up by hand: users, pods, builds that run, open records, processes."""
     watcher.look()
-    jobs = stack.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
-    builds = stack.kubernetes("/api/v1/namespaces/binderless-builds/pods")
     return [
         *(f"user {user['name']}" for user in stack.hub("GET", "/users")),
         *(f"pod {pod['metadata']['name']}" for pod in stack.pods()),
-        *(f"job {job['metadata']['name']} goes on" for job in jobs if not watching.ended_at(job)),
-        *(f"pod {it['metadata']['name']} runs" for it in builds if watching.runs(it)),
+        *(f"the build {name} goes on" for name, build in watching.builds(stack).items() if not build.ended_at),
+        *(f"pod {it['metadata']['name']} runs" for it in watching.build_pods(stack) if watching.runs(it)),
         *watcher.seen.open_records,
         *(f"process {each.pid} of the kubelet" for each in watching.under("kubelet", stack.state)),
     ]

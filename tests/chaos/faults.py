@@ -84,11 +84,22 @@ class Blow:
     message: Mapping[str, int] | None = None
 
 
-def blows(seed: int, seconds: float) -> Sequence[Blow]:
+def victims(backend: str) -> Sequence[str]:
+    """Everything that is killed where *backend* builds."""
+    return tuple(name for name in VICTIMS if backend == "kubernetes" or name != "watch-builds")
+
+
+def services(backend: str) -> Sequence[str]:
+    """Whom the functions ask, and who asks them, where *backend* builds: Cloud Build is in `cloud`, as is its Pub/Sub."""
+    return tuple(name for name in (*HTTP, *TCP) if backend == "kubernetes" or name not in ("kube", "pubsub"))
+
+
+def blows(seed: int, seconds: float, backend: str = "kubernetes") -> Sequence[Blow]:
     """Every victim once in a while, in an order of its own each time; none twice while another waits."""
+    among = victims(backend)
     dice = random.Random(f"{seed}/blows")
-    gap_s = min(9.0, seconds / (len(VICTIMS) + 1))
-    killing = zip(_times(gap_s, seconds, dice), _dealt(VICTIMS, dice), strict=False)
+    gap_s = min(9.0, seconds / (len(among) + 1))
+    killing = zip(_times(gap_s, seconds, dice), _dealt(among, dice), strict=False)
     telling = zip(_times(gap_s * 1.3, seconds, dice), _dealt(range(len(MESSAGES)), dice), strict=False)
     found = [Blow(at_s, victim=victim) for at_s, victim in killing]
     found += [Blow(at_s, message=MESSAGES[number]) for at_s, number in telling]

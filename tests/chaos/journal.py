@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 
-from tests.chaos.faults import HTTP, MESSAGES, OF_TCP, TCP, VICTIMS, Kind
+from tests.chaos.faults import MESSAGES, OF_TCP, TCP, Kind, services, victims
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,12 @@ class Journal:
         """How often one of *victims* was killed in that time."""
         return sum(it.what == "kill" and it.whom in victims and since <= it.at <= until for it in self.entries)
 
-    def never(self) -> Sequence[str]:
-        """What nobody has met: every kill and every fault that can be drawn."""
+    def never(self, backend: str = "kubernetes") -> Sequence[str]:
+        """What nobody has met: every kill and every fault that can be drawn where *backend* builds."""
         met = {(it.whom, it.what) for it in self.entries}
         drawn = [
-            *((victim, "kill") for victim in VICTIMS),
-            *((service, kind) for service in HTTP for kind in Kind),
-            *((service, kind) for service in TCP for kind in OF_TCP),
+            *((victim, "kill") for victim in victims(backend)),
+            *((service, kind) for service in services(backend) for kind in (OF_TCP if service in TCP else Kind)),
             *(("messages", kind) for message in MESSAGES for kind in message),
         ]
         return [f"{whom} {what}" for whom, what in drawn if (whom, what) not in met]

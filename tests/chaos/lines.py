@@ -25,6 +25,8 @@ LARGEST_HEAD_BYTES = 65_536
 SILENT_S = 12.0
 # The functions say who they are; a build that clones, or a person, is none of their services' callers.
 OURS = b"binderless"
+# Builds, and the objects of the bucket in which their logs are.
+_OF_CLOUD_BUILD = re.compile(rb"\w+ /(v1/projects/|[^/ ]+/log-)")
 _CONNECTION = re.compile(rb"(?im)^(connection|keep-alive):.*\r\n")
 
 Draw = Callable[[int], Fault | None]
@@ -110,7 +112,7 @@ class _Line:
 
     async def _exchange(self, client: Streams) -> None:
         request = await _request(client[0])
-        fault = self._next() if OURS in request.lower() or self._service in ("on_build_complete", "cull") else None
+        fault = self._next() if _is_between_functions(self._service, request) else None
         match fault:
             case Fault(Kind.ERROR | Kind.BUSY):
                 client[1].write(_refusal(fault))
@@ -177,6 +179,11 @@ class _Line:
             yield reader, writer
         finally:
             writer.close()
+
+
+def _is_between_functions(service: str, request: bytes) -> bool:
+    """Whether the functions ask, or are asked; Google's client does not say that it is ours."""
+    return service in ("on_build_complete", "cull") or OURS in request.lower() or bool(_OF_CLOUD_BUILD.match(request))
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:

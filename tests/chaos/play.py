@@ -25,7 +25,7 @@ from tests.chaos.faults import HTTP, TCP, broken
 from tests.chaos.journal import Journal
 from tests.chaos.lines import HOST, Lines
 from tests.chaos.people import Person, Story
-from tests.chaos.watching import Seen, Watcher, succeeded
+from tests.chaos.watching import Seen, Watcher
 from tests.e2e.stack import ROOT, Stack
 
 UP_S, DOWN_S = 120, 90
@@ -89,13 +89,13 @@ def _counts(counter: Counter[str]) -> str:
     return ", ".join(f"{name} {times}" for name, times in sorted(counter.items())) or "none"
 
 
-def play(seed: int, *, launches: int, seconds: float, folder: Path) -> Outcome:
+def play(seed: int, *, launches: int, seconds: float, folder: Path, backend: str = "kubernetes") -> Outcome:
     """Everything that *seed* draws, in *folder*; the stack, and whatever it has started, has ended afterwards."""
     journal = Journal()
     outcome = Outcome(seed, journal)
     clock = _Clock()
     with Lines(lambda service, number: faults.fate(seed, service, number), journal) as lines:
-        with running_stack(folder / "state", lines) as stack:
+        with running_stack(folder / "state", lines, backend) as stack:
             clock.lap("start")
             watcher = Watcher(stack)
             watcher.start()
@@ -136,7 +136,7 @@ def _act(
     visits = faults.visits(outcome.seed, launches, seconds)
     people = [Person(stack, visit, urls[visit.repository], over) for visit in visits]
     outcome.stories = [person.story for person in people]
-    injector = Injector(stack, faults.blows(outcome.seed, seconds), outcome.journal, seed=outcome.seed)
+    injector = Injector(stack, faults.blows(outcome.seed, seconds, stack.backend), outcome.journal, seed=outcome.seed)
     lines.calm = False
     scheduler = Scheduler(stack)
     for thread in (injector, scheduler, *people):
@@ -182,8 +182,8 @@ def _count(seen: Seen, outcome: Outcome) -> None:
         outcome.launches[str(launch.phase)] += 1
         if launch.reason:
             outcome.reasons[launch.reason[:160]] += 1
-    for job in seen.jobs.values():
-        outcome.builds["succeeded" if succeeded(job) else "failed"] += 1
+    for build in seen.builds.values():
+        outcome.builds["succeeded" if build.succeeded else "failed"] += 1
     outcome.servers = len(seen.pods)
 
 
@@ -202,16 +202,16 @@ def publish(stack: Stack, lines: Lines, numbers: Iterable[int], name: str) -> Se
 
 
 @contextmanager
-def running_stack(state: Path, lines: Lines) -> Iterator[Stack]:
+def running_stack(state: Path, lines: Lines, backend: str) -> Iterator[Stack]:
     """A stack whose functions find every service behind a fault line, and that nothing of the shell reaches."""
     port = _free_port()
-    stack = Stack(state, f"http://{HOST}:{port}")
+    stack = Stack(state, f"http://{HOST}:{port}", backend)
     detours = [f"{service}={lines.open(service, partial(stack.port, service))}" for service in (*HTTP, *TCP)]
     others = {name: value for name, value in os.environ.items() if not name.startswith("BINDERLESS_")}
     chosen = {"BINDERLESS_STATE": str(state), "BINDERLESS_PORT": str(port)}
     environment = {**others, **SETTINGS, **chosen, "BINDERLESS_DETOURS": ",".join(detours)}
     # Leashed: should this process be killed, its stack ends all the same.
-    command = leashed([sys.executable, "-m", "emulator", "up"], parent=os.getpid())
+    command = leashed([sys.executable, "-m", "emulator", "up", "--backend", backend], parent=os.getpid())
     with (state.parent / "up.log").open("wb") as said:
         up = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=said, stderr=said)
     try:

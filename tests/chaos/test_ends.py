@@ -13,7 +13,7 @@ from tests.chaos import ends
 from tests.chaos.faults import Visit
 from tests.chaos.journal import Entry, Journal
 from tests.chaos.people import Story
-from tests.chaos.watching import Seen
+from tests.chaos.watching import Seen, SeenBuild, of_cloud_build, of_job
 from tests.e2e.stack import Event
 
 NOW = 1_000_000.0
@@ -42,12 +42,19 @@ def a_launch(number: int, phase: Phase, reason: str = "", **changes: Any) -> Lau
     return replace(launch, **changes)
 
 
-def a_job(begun: str, ended: str = "", *, good: bool = True) -> dict[str, Any]:
+def a_job(begun: str, ended: str = "", *, good: bool = True) -> SeenBuild:
     conditions = [{"type": "Complete" if good else "Failed", "status": "True", "lastTransitionTime": ended}]
-    return {
-        "metadata": {"creationTimestamp": begun, "annotations": {"binderless.image": IMAGE}},
-        "status": {"succeeded": int(good and bool(ended)), "conditions": conditions if ended else []},
-    }
+    return of_job(
+        {
+            "metadata": {"creationTimestamp": begun, "annotations": {"binderless.image": IMAGE}},
+            "status": {"succeeded": int(good and bool(ended)), "conditions": conditions if ended else []},
+        }
+    )
+
+
+def a_cloud_build(status: str, begun: str, ended: str = "") -> SeenBuild:
+    times = {"createTime": begun} | ({"finishTime": ended} if ended else {})
+    return of_cloud_build({"id": "b", "status": status, "images": [IMAGE], **times})
 
 
 def kills(*victims: str, at: float = NOW + 50) -> Journal:
@@ -92,15 +99,28 @@ FAILED = a_job("2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", good=False)
 NEXT = a_job("2026-01-01T00:02:00Z", "2026-01-01T00:03:00Z")
 OVERLAPPING = a_job("2026-01-01T00:00:30Z", "2026-01-01T00:03:00Z", good=False)
 ENDLESS = a_job("2026-01-01T00:00:00Z")
+WITHDRAWN = a_cloud_build("CANCELLED", "2026-01-01T00:02:01Z", "2026-01-01T00:02:20Z")
+WITHDRAWN_LATE = a_cloud_build("CANCELLED", "2026-01-01T00:02:01Z", "2026-01-01T00:02:40Z")
+CLOUD = a_cloud_build("SUCCESS", "2026-01-01T00:02:00.5Z", "2026-01-01T00:03:00Z")
 
 
-@pytest.mark.parametrize(
-    ("jobs", "found"),
-    [([ONE], 0), ([FAILED, NEXT], 0), ([ONE, NEXT], 1), ([ONE, OVERLAPPING], 1), ([ENDLESS, NEXT], 1), ([FAILED], 1)],
-    ids=["one", "tried again", "built twice", "at once", "never ended", "in use, never built"],
-)
-def test_an_image_is_built_once_and_not_twice_at_once(jobs: list[dict[str, Any]], found: int) -> None:
-    seen = Seen({"1": a_launch(0, Phase.READY)}, dict(zip("ab", jobs, strict=False)))
+HISTORIES = {
+    "one": ([ONE], 0),
+    "tried again": ([FAILED, NEXT], 0),
+    "built twice": ([ONE, NEXT], 1),
+    "at once": ([ONE, OVERLAPPING], 1),
+    "never ended": ([ENDLESS, NEXT], 1),
+    "in use, never built": ([FAILED], 1),
+    "by Cloud Build": ([CLOUD], 0),
+    "at once by Cloud Build": ([ENDLESS, CLOUD], 1),
+    "begun twice, and one withdrawn": ([CLOUD, WITHDRAWN], 0),
+    "begun twice, and withdrawn late": ([CLOUD, WITHDRAWN_LATE], 1),
+}
+
+
+@pytest.mark.parametrize(("builds", "found"), HISTORIES.values(), ids=HISTORIES.keys())
+def test_an_image_is_built_once_and_not_twice_at_once(builds: list[SeenBuild], found: int) -> None:
+    seen = Seen({"1": a_launch(0, Phase.READY)}, dict(zip("ab", builds, strict=False)))
     assert len(list(ends.wrong_builds(seen))) == found
 
 

@@ -1,4 +1,4 @@
-"""Looks at a stack from outside, all the time: its records, jobs, pods and processes, as they were at each moment."""
+"""Looks at a stack from outside, all the time: its records, builds, pods and processes, as they were at each moment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,27 @@ from tests.chaos.people import answered
 from tests.e2e.stack import Stack
 
 EVERY_S = 0.5
+# After how long at most one of two builds of one image is cancelled: the services do not answer, or lie, meanwhile.
+SOON = timedelta(seconds=30)
 IMAGE = "binderless.image"
 USER = "hub.jupyter.org/username"
 
 Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SeenBuild:
+    """A build as its backend tells of it; `ended_at` is None while it goes on.
+
+    `withdrawn` says that it was cancelled soon. Cloud Build knows no request id, so a create that a network delivers
+    twice is two builds; what is promised is that one of them is cancelled as soon as both are seen.
+    """
+
+    image: str
+    begun_at: datetime
+    ended_at: datetime | None
+    succeeded: bool
+    withdrawn: bool = False
 
 
 @dataclass(slots=True)
@@ -34,7 +51,7 @@ class Seen:
     """
 
     launches: dict[str, Launch] = field(default_factory=dict)
-    jobs: dict[str, Object] = field(default_factory=dict)
+    builds: dict[str, SeenBuild] = field(default_factory=dict)
     pods: dict[str, Object] = field(default_factory=dict)
     processes: set[Identity] = field(default_factory=set)
     twins: Counter[str] = field(default_factory=Counter)
@@ -58,7 +75,7 @@ class Watcher(threading.Thread):
 
     def look(self) -> None:
         """Once; what does not answer just now was seen before, or will be."""
-        for sight in (self._records, self._jobs, self._servers, self._family):
+        for sight in (self._records, self._builds, self._servers, self._family):
             answered(sight)
 
     def _records(self) -> None:
@@ -70,12 +87,13 @@ class Watcher(threading.Thread):
             *(f"build of {it.image}: {it.status}" for it in records.builds(self._store).where("open", "yes")),
         ]
 
-    def _jobs(self) -> None:
-        jobs = self._stack.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
-        pods = self._stack.kubernetes("/api/v1/namespaces/binderless-builds/pods")
-        self.seen.jobs |= {job["metadata"]["uid"]: job for job in jobs}
-        self._note_twins(Counter(image_of(job) for job in jobs if not ended_at(job)))
-        self._note_twins(Counter(image_of(pod) for pod in pods if pod["status"].get("phase") == "Running"))
+    def _builds(self) -> None:
+        found = builds(self._stack)
+        self.seen.builds |= found
+        if self._stack.backend == "kubernetes":
+            self._note_twins(Counter(build.image for build in found.values() if not build.ended_at))
+        pods = [pod for pod in build_pods(self._stack) if pod["status"].get("phase") == "Running" and image_of(pod)]
+        self._note_twins(Counter(map(image_of, pods)))
 
     def _servers(self) -> None:
         pods = self._stack.pods()
@@ -106,20 +124,45 @@ def runs(pod: Object) -> bool:
     return pod["status"].get("phase") in ("Pending", "Running")
 
 
-def succeeded(job: Object) -> bool:
-    return bool(job["status"].get("succeeded"))
+def builds(stack: Stack) -> Mapping[str, SeenBuild]:
+    """All builds that the stack's build backend knows, by what it calls them."""
+    if stack.backend == "cloud_build":
+        return {build["id"]: of_cloud_build(build) for build in stack.cloud_builds()}
+    jobs = stack.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
+    return {job["metadata"]["uid"]: of_job(job) for job in jobs}
 
 
-def begun_at(job: Object) -> datetime:
-    return datetime.fromisoformat(job["metadata"]["creationTimestamp"])
+def build_pods(stack: Stack) -> Sequence[Object]:
+    """The pods in which something is built."""
+    return stack.kubernetes("/api/v1/namespaces/binderless-builds/pods")
 
 
-def ended_at(job: Object) -> datetime | None:
-    """When the job ended; None while it goes on."""
-    for condition in job["status"].get("conditions") or ():
-        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-            return datetime.fromisoformat(condition["lastTransitionTime"])
-    return None
+def of_job(job: Object) -> SeenBuild:
+    """A build that is a Job of Kubernetes."""
+    ends = [
+        condition["lastTransitionTime"]
+        for condition in job["status"].get("conditions") or ()
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True"
+    ]
+    return SeenBuild(
+        image=image_of(job),
+        begun_at=datetime.fromisoformat(job["metadata"]["creationTimestamp"]),
+        ended_at=datetime.fromisoformat(ends[0]) if ends else None,
+        succeeded=bool(job["status"].get("succeeded")),
+    )
+
+
+def of_cloud_build(build: Object) -> SeenBuild:
+    """A build of Cloud Build's REST API."""
+    begun_at, ended = datetime.fromisoformat(build["createTime"]), build.get("finishTime")
+    ended_at = datetime.fromisoformat(ended) if ended else None
+    return SeenBuild(
+        image=build["images"][0],
+        begun_at=begun_at,
+        ended_at=ended_at,
+        succeeded=build["status"] == "SUCCESS",
+        withdrawn=build["status"] == "CANCELLED" and ended_at is not None and ended_at - begun_at < SOON,
+    )
 
 
 def under(name: str, state: Path) -> Sequence[Identity]:

@@ -142,12 +142,13 @@ class Stack:
     def builds_of(self, repo_url: str) -> list[str]:
         """The builds of a repository, by their state: SUCCESS, or another one."""
         if self.backend == "cloud_build":
-            return [build["status"] for build in self._cloud_builds() if repo_url in build["steps"][0]["args"]]
+            return [build["status"] for build in self.cloud_builds() if repo_url in build["steps"][0]["args"]]
         jobs = self.kubernetes("/apis/batch/v1/namespaces/binderless-builds/jobs")
         ours = [job for job in jobs if job["metadata"]["annotations"].get("binderless.repo") == repo_url]
         return ["SUCCESS" if job["status"].get("succeeded") else "WORKING" for job in ours]
 
-    def _cloud_builds(self) -> list[dict[str, Any]]:
+    def cloud_builds(self) -> list[dict[str, Any]]:
+        """The builds that Cloud Build knows, where it builds."""
         url = f"http://127.0.0.1:{self.port('cloud')}/v1/projects/local/locations/europe-west1/builds?pageSize=1000"
         response = HTTP.request("GET", url, headers={"Authorization": f"Bearer {self.secret('cloud-build')}"})
         builds: list[dict[str, Any]] = json.loads(response.data).get("builds", [])
