@@ -90,7 +90,7 @@ def victims(backend: str) -> Sequence[str]:
 
 
 def services(backend: str) -> Sequence[str]:
-    """Whom the functions ask, and who asks them, where *backend* builds: Cloud Build and its messages are of `cloud`."""
+    """Whom the functions ask, and who asks them, where *backend* builds: Cloud Build and its messages are of cloud."""
     return tuple(name for name in (*HTTP, *TCP) if backend == "kubernetes" or name not in ("kube", "pubsub"))
 
 
