@@ -25,6 +25,7 @@ from functions.launching.advance import place_in_queue
 from functions.launching.arrival import Asked
 from functions.launching.stream import follow
 from functions.web import counted, visitor
+from functions.web.bodies import json_body
 from functions.world import World
 
 if TYPE_CHECKING:
@@ -133,11 +134,7 @@ def _page(launch: Launch, world: World) -> Response:
 
 
 def _wish() -> Wish:
-    if request.mimetype != "application/json":
-        raise BadRequest("The body must be JSON, with Content-Type: application/json.")
-    if request.content_length is None or request.content_length > LARGEST_WISH_BYTES:
-        raise BadRequest(f"The body must be at most {LARGEST_WISH_BYTES} bytes long, with a Content-Length.")
-    wish: Wish = _resources().read_wish(request.get_data())
+    wish: Wish = _resources().read_wish(json_body(request, most_bytes=LARGEST_WISH_BYTES))
     return wish
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from flask import Blueprint, Flask, Response, current_app, g, redirect, request
 from werkzeug.exceptions import BadRequest, HTTPException, RequestEntityTooLarge, RequestURITooLarge
 
-from functions import api, build, edge, pages
+from functions import api, build, edge, operator_api, pages
 from functions.core.errors import BinderError
 from functions.core.limits import check_sender
+from functions.core.operators import tokens_of
 from functions.core.settings import WebSettings
 from functions.core.specs import MAX_TARGET
 from functions.reporting.health import Health
@@ -47,6 +48,8 @@ def make_application(world: World) -> Flask:
 
 def _blueprints(web: WebSettings) -> Iterator[Blueprint]:
     yield from (build.api, api.rest, pages.files)
+    if tokens_of(web):
+        yield operator_api.limits
     if not web.api_only:
         yield from (pages.site, legacy.links, legacy.old_api)
 
@@ -61,10 +64,10 @@ def _check() -> Response | None:
         raise RequestURITooLarge(f"This address is longer than {MAX_TARGET} characters.")
     if (request.content_length or 0) > LARGEST_BODY_BYTES:
         raise RequestEntityTooLarge(f"The body is larger than {LARGEST_BODY_BYTES} bytes.")
-    if _first_folders()[0] not in _OPEN:
+    if _first_folders()[0] not in _OPEN and not _is_operators():
         world: World = current_app.config["WORLD"]
         check_sender(world.limits.now(), visitor.client_ip(request, world.config))
-    return cors.preflight(request) if request.method == "OPTIONS" else None
+    return cors.preflight(request, shared=not _is_operators()) if request.method == "OPTIONS" else None
 
 
 def _refused(error: HTTPException | BinderError) -> Response:
@@ -73,7 +76,7 @@ def _refused(error: HTTPException | BinderError) -> Response:
     folder, subfolder = _first_folders()
     if folder == "build":
         return build.refused(refusal)
-    if folder == "api" and subfolder in api.FOLDERS:
+    if folder == "api" and (subfolder in api.FOLDERS or _is_operators()):
         return refusal.as_problem()
     if folder in _API or _web().api_only or _prefers_json():
         return refusal.as_json()
@@ -87,6 +90,11 @@ def _first_folders() -> tuple[str, str]:
     return (folder, rest.partition("/")[0]) if request.path.startswith(base_path) else ("", "")
 
 
+def _is_operators() -> bool:
+    """Whether the address is the operator's: closed to other sites' pages, and open whatever the limits are."""
+    return _first_folders() == ("api", operator_api.FOLDER) and bool(tokens_of(_web()))
+
+
 def _prefers_json() -> bool:
     return request.accept_mimetypes.best_match(("text/html", "application/json")) == "application/json"
 
@@ -98,7 +106,10 @@ def _web() -> WebSettings:
 
 def _protect(response: Response) -> Response:
     counted.tell(response)
-    cors.allow(request, response, _web().cors_allow_origins)
+    if _is_operators():
+        response.headers["Cache-Control"] = "no-store"
+    else:
+        cors.allow(request, response, _web().cors_allow_origins)
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Referrer-Policy", "strict-origin-when-cross-origin")
     if response.mimetype == "text/html":

@@ -13,6 +13,7 @@ locals {
     launches_secret         = { setting = "launches.secret", functions = local._all, generated = true }
     launches_token_secrets  = { setting = "launches.token_secrets", functions = local._all, generated = false }
     web_metrics_token       = { setting = "web.metrics_token", functions = ["build"], generated = true }
+    web_operator_tokens     = { setting = "web.operator_tokens", functions = ["build"], generated = true }
     webhooks_github_secrets = { setting = "webhooks.github_secrets", functions = local._webhook, generated = local.webhook_is_used }
     webhooks_gitlab_tokens  = { setting = "webhooks.gitlab_tokens", functions = local._webhook, generated = local.webhook_is_used }
   }

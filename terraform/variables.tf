@@ -292,10 +292,10 @@ variable "secret_generations" {
 
   validation {
     condition = length(setsubtract(keys(var.secret_generations), [
-      "hub_token", "launches_secret", "web_metrics_token",
+      "hub_token", "launches_secret", "web_metrics_token", "web_operator_tokens",
       "webhooks_github_secrets", "webhooks_gitlab_tokens"
     ])) == 0
-    error_message = "Generated are hub_token, launches_secret, web_metrics_token, webhooks_github_secrets and webhooks_gitlab_tokens."
+    error_message = "Generated are hub_token, launches_secret, web_metrics_token, web_operator_tokens, webhooks_github_secrets and webhooks_gitlab_tokens."
   }
 }
 
@@ -332,7 +332,7 @@ variable "supplied_secrets" {
   validation {
     condition = length(setsubtract(keys(var.supplied_secrets), [
       "github_token", "gitlab_token", "hub_token", "launches_secret",
-      "launches_token_secrets", "web_metrics_token",
+      "launches_token_secrets", "web_metrics_token", "web_operator_tokens",
       "webhooks_github_secrets", "webhooks_gitlab_tokens"
     ])) == 0
     error_message = "There is no such secret; secrets.tf lists them."

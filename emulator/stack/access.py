@@ -28,7 +28,7 @@ REGISTRY_USERS: Mapping[str, Sequence[str]] = {
 }
 # Free text to the rest of the stack, and secrets to nobody else.
 PLAIN_SECRETS = (
-    *("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches", "webhooks"),
+    *("hub-service", "proxy", "cloud-admin", "pubsub", "run-admin", "launches", "webhooks", "operator"),
     *("cloud-build", "functions-machine"),
 )
 

@@ -118,6 +118,7 @@ def functions_environment(access: Access, *, user: str) -> dict[str, str]:
         "BINDERLESS_EVENTS__TOKEN": access.secrets["pubsub"],
         "BINDERLESS_LAUNCHES__SECRET": access.secrets["launches"],
         "BINDERLESS_WEBHOOKS__GITHUB_SECRETS": access.secrets["webhooks"],
+        "BINDERLESS_WEB__OPERATOR_TOKENS": access.secrets["operator"],
         "KUBECONFIG": str(access.kubeconfigs[user]),
     }
 

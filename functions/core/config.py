@@ -18,6 +18,7 @@ from functions.core.build_tokens import token_keys
 from functions.core.cloud_build import cloud_build_problems
 from functions.core.errors import ConfigError
 from functions.core.idleness import limit_problems
+from functions.core.operators import token_problems
 from functions.core.settings import Config, RegistrySettings, Secret, WebhookSettings, WebSettings
 
 PREFIX = "BINDERLESS_"
@@ -220,6 +221,7 @@ def _cross_checks(config: Config) -> Iterator[str]:
     if unknown:
         yield f"providers.enabled: no such provider: {', '.join(unknown)}"
     yield from _web_problems(config.web)
+    yield from token_problems(config.web)
     yield from _webhook_checks(config.webhooks)
     keep_s = config.cull.image_keep_s
     if keep_s and keep_s < max(DAY_S, 2 * config.cull.max_age_s):

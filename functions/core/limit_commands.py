@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from functions.core import limit_rules as rules
 from functions.core.errors import BadRequest
+from functions.core.limit_rules import MOST_QUOTA, PERIODS_S
 from functions.core.limits import Limits
-
-MOST_PATTERN = 300
-MOST_QUOTA = 1_000_000
-PERIODS_S: Mapping[str, int] = {"minute": 60, "hour": 3600, "day": 86400}
-_MAPPED_BITS = 96
 
 
 def changed(limits: Limits, words: Sequence[str]) -> Limits:
@@ -21,7 +17,9 @@ def changed(limits: Limits, words: Sequence[str]) -> Limits:
     command = _COMMANDS.get((verb, len(rest))) or _COMMANDS.get((verb, MANY))
     if command is None:
         raise BadRequest(f"There is no such command: {' '.join(words)[:200]}")
-    return command(limits, *rest)
+    after = command(limits, *rest)
+    rules.check_size(after, before=limits)
+    return after
 
 
 def _with(patterns: Sequence[str], pattern: str) -> Sequence[str]:
@@ -34,13 +32,6 @@ def _without(patterns: Sequence[str], pattern: str) -> Sequence[str]:
     return [it for it in patterns if it != pattern]
 
 
-def _pattern(text: str) -> str:
-    provider, slash, rest = text.partition("/")
-    if not (provider and slash and rest) or len(text) > MOST_PATTERN or not text.isprintable():
-        raise BadRequest("A pattern is <provider>/<spec> with *, such as gh/owner/*.")
-    return text
-
-
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 8 and int(text) <= MOST_QUOTA):
         raise BadRequest(f"A quota is a whole number up to {MOST_QUOTA}, or off.")
@@ -51,20 +42,9 @@ def _number_or_off(text: str) -> int:
     return 0 if text == "off" else _number(text)
 
 
-def _network(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text)
-        mapped = getattr(network.network_address, "ipv4_mapped", None)
-        if mapped is not None and network.prefixlen >= _MAPPED_BITS:
-            # Senders are known by their IPv4 address, however they are written.
-            network = ipaddress.ip_network(f"{mapped}/{network.prefixlen - _MAPPED_BITS}")
-        return str(network)
-    except ValueError as error:
-        raise BadRequest(f"{text[:100]} is no range of addresses such as 192.0.2.0/24: {error}.") from error
-
-
 def _close(limits: Limits, *message: str) -> Limits:
-    return replace(limits, closed=" ".join(message) or "This hub is being maintained. Please come back later.")
+    told = rules.message(" ".join(message))
+    return replace(limits, closed=told or "This hub is being maintained. Please come back later.")
 
 
 def _quota(limits: Limits, number: str) -> Limits:
@@ -73,7 +53,7 @@ def _quota(limits: Limits, number: str) -> Limits:
 
 def _repo_quota(limits: Limits, pattern: str, number: str) -> Limits:
     rest = {name: quota for name, quota in limits.repo_quotas.items() if name != pattern}
-    own = {} if number == "default" else {_pattern(pattern): _number_or_off(number)}
+    own = {} if number == "default" else {rules.pattern(pattern): _number_or_off(number)}
     return replace(limits, repo_quotas=rest | own)
 
 
@@ -90,8 +70,8 @@ def _rate_off(limits: Limits, off: str) -> Limits:
 
 
 def _ban_network(limits: Limits, network: str = "", *label: str) -> Limits:
-    known = _network(network)
-    return replace(limits, networks={**limits.networks, known: " ".join(label) or known})
+    known = rules.network(network)
+    return replace(limits, networks={**limits.networks, known: rules.label(" ".join(label)) or known})
 
 
 def _unban_network(limits: Limits, network: str) -> Limits:
@@ -105,9 +85,9 @@ MANY = -1
 _COMMANDS: Mapping[tuple[str, int], Callable[..., Limits]] = {
     ("close", MANY): _close,
     ("open", 0): lambda it: replace(it, closed=""),
-    ("ban", 1): lambda it, pattern: replace(it, banned=_with(it.banned, _pattern(pattern))),
+    ("ban", 1): lambda it, pattern: replace(it, banned=_with(it.banned, rules.pattern(pattern))),
     ("unban", 1): lambda it, pattern: replace(it, banned=_without(it.banned, pattern)),
-    ("allow", 1): lambda it, pattern: replace(it, allowed=_with(it.allowed, _pattern(pattern))),
+    ("allow", 1): lambda it, pattern: replace(it, allowed=_with(it.allowed, rules.pattern(pattern))),
     ("disallow", 1): lambda it, pattern: replace(it, allowed=_without(it.allowed, pattern)),
     ("quota", 1): _quota,
     ("repo-quota", 1): lambda it, number: replace(it, repo_quota=_number_or_off(number)),

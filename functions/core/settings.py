@@ -260,6 +260,11 @@ class WebSettings:
     metrics_token: Secret = setting(
         "Bearer token that /metrics asks for; empty: anybody may read it, names of repositories included.", Secret()
     )
+    operator_tokens: Secret = setting(
+        "Bearer tokens of the operator's API (/api/admin/limits), separated by commas, each of at least 32 characters; "
+        "empty: there is no such API.",
+        Secret(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,6 +32,11 @@ class KnownLimits:
         """What is permitted. While the store is out, what it said last."""
         return self._limits.get("") or self._asking.join("", lambda: self._limits.get("") or self._asked())
 
+    def stored(self) -> Limits:
+        """What the store has at this moment. Raises UpstreamError when it does not answer."""
+        known = self._store.get("limits", KEY)
+        return nouns.read(known.data) if known else Limits()
+
     def change(self, change: Callable[[Limits], Limits]) -> Limits:
         """Change the limits for all instances. Raises what *change* raises, UpstreamError for too many writers."""
         for _ in range(_MOST_CONFLICTS):
@@ -46,8 +51,7 @@ class KnownLimits:
 
     def _asked(self) -> Limits:
         try:
-            known = self._store.get("limits", KEY)
-            self._last = nouns.read(known.data) if known else Limits()
+            self._last = self.stored()
         except UpstreamError as error:
             log.warning("limits cannot be read", extra={"fields": {"reason": str(error)}})
         self._limits.put("", self._last, life_s=self._life_s)

@@ -18,19 +18,19 @@ PREFLIGHT_AGE_S = 7200
 OPEN_TO_ALL = frozenset({"api.versions", "api.repo_providers", "files.asset", "files.well_known"})
 
 
-def preflight(request: Request) -> Response:
-    """The answer to OPTIONS; `allow` completes it. What does not exist may be asked for, to be told so readably."""
+def preflight(request: Request, *, shared: bool = True) -> Response:
+    """The answer to OPTIONS; `allow` completes it. What does not exist may be asked for, to be told so readably. What
+    is not *shared* is for no other site's pages."""
     # Several views may share an address, each with methods of its own.
     adapter = current_app.create_url_adapter(request)
     methods = set(adapter.allowed_methods() if adapter else ()) or {"GET", "HEAD", "OPTIONS"}
     allowed = ", ".join(sorted(methods))
-    headers = {
-        "Allow": allowed,
+    to_others = {
         "Access-Control-Allow-Methods": allowed,
         "Access-Control-Allow-Headers": ALLOWED_HEADERS,
         "Access-Control-Max-Age": str(PREFLIGHT_AGE_S),
     }
-    response = Response(status=204, headers=headers)
+    response = Response(status=204, headers={"Allow": allowed, **(to_others if shared else {})})
     # Of no content there is no type.
     del response.headers["Content-Type"]
     return response

@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from functions.core.limit_document import Command, LimitsDocument
+from functions.core.operators import tokens_of
 from functions.core.resources import MOST_EVENTS, BuildView, EventPage, LaunchView, Problem, Wish
 from functions.core.settings import Config
 
@@ -29,10 +31,28 @@ _WHAT_MAY_HAPPEN = {
     504: "A service behind this hub did not answer; trying again helps.",
 }
 
+_OPERATOR = "operator"
+_BEARER = {"type": "http", "scheme": "bearer", "description": "One of web.operator_tokens."}
+_WHAT_MAY_HAPPEN_TO_OPERATORS = {
+    401: "This is for who has a token of the operator.",
+    **{status: text for status, text in _WHAT_MAY_HAPPEN.items() if status not in (403, 404, 429)},
+}
+_WITHOUT_MATCH = {
+    412: "The limits are not those of If-Match any more.",
+    428: "If-Match is missing.",
+}
+
 
 def document(config: Config) -> Schema:
     """The document for a hub with this *config*."""
-    _, components = msgspec.json.schema_components((Wish, BuildView, LaunchView, EventPage, Problem), ref_template=_REF)
+    shown = (Wish, BuildView, LaunchView, EventPage, Problem)
+    if not tokens_of(config.web):
+        return _document(config, _paths(), _components(shown))
+    components = _components((*shown, LimitsDocument, Command)) | {"securitySchemes": {_OPERATOR: _BEARER}}
+    return _document(config, _paths() | _operators_paths(), components)
+
+
+def _document(config: Config, paths: Schema, components: Schema) -> Schema:
     return {
         "openapi": "3.1.0",
         "info": {
@@ -41,9 +61,14 @@ def document(config: Config) -> Schema:
             "description": "Builds and launches of this hub. Errors are application/problem+json.",
         },
         "servers": [{"url": f"{config.web.base_path}api"}],
-        "paths": _paths(),
-        "components": {"schemas": components},
+        "paths": paths,
+        "components": components,
     }
+
+
+def _components(kinds: tuple[type[msgspec.Struct], ...]) -> Schema:
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
+    return {"schemas": schemas}
 
 
 def _paths() -> Schema:
@@ -71,25 +96,49 @@ def _paths() -> Schema:
     }
 
 
-def _operation(name: str, answers: Mapping[int, Any]) -> Schema:
+def _operators_paths() -> Schema:
+    # Without it there is an answer of its own, 428, so it is not called required.
+    match = _parameter("If-Match", {"type": "string"}, where="header")
+    put = _operators("putLimits", body=LimitsDocument, failures=_WHAT_MAY_HAPPEN_TO_OPERATORS | _WITHOUT_MATCH)
+    return {
+        "/admin/limits": {
+            "get": _operators("getLimits"),
+            "put": {**put, "parameters": [match]},
+        },
+        "/admin/limits/commands": {"post": _operators("commandLimits", body=Command)},
+    }
+
+
+def _operators(
+    name: str, *, body: type[msgspec.Struct] | None = None, failures: Mapping[int, str] | None = None
+) -> Schema:
+    operation = _operation(name, {200: LimitsDocument}, failures=failures or _WHAT_MAY_HAPPEN_TO_OPERATORS)
+    operation["responses"]["200"]["headers"] = {"ETag": {"schema": {"type": "string"}}}
+    return {**operation, "security": [{_OPERATOR: []}], **({"requestBody": _body(body)} if body else {})}
+
+
+def _operation(name: str, answers: Mapping[int, Any], *, failures: Mapping[int, str] = _WHAT_MAY_HAPPEN) -> Schema:
     return {
         "operationId": name,
         "responses": {
             **{str(status): _answer(what) for status, what in answers.items()},
-            **{str(status): _problem(text) for status, text in _WHAT_MAY_HAPPEN.items()},
+            **{str(status): _problem(text) for status, text in failures.items()},
         },
     }
 
 
 def _asking(name: str, answers: Mapping[int, Any], *, link: tuple[str, str]) -> Schema:
     operation = _operation(name, answers)
-    body = {"required": True, "content": {"application/json": {"schema": _schema(Wish)}}}
     following, parameter = link
     for status in answers:
         links = {following: {"operationId": following, "parameters": {parameter: "$response.body#/id"}}}
         headers = {"Location": {"schema": {"type": "string"}}}
         operation["responses"][str(status)] |= {"links": links, "headers": headers}
-    return {**operation, "requestBody": body}
+    return {**operation, "requestBody": _body(Wish)}
+
+
+def _body(kind: type[msgspec.Struct]) -> Schema:
+    return {"required": True, "content": {"application/json": {"schema": _schema(kind)}}}
 
 
 def _answer(what: Any) -> Schema:

@@ -45,7 +45,7 @@ run "what_is_made_unless_said_otherwise" {
     error_message = "Google's front end alone is in front of the functions."
   }
   assert {
-    condition     = sort(keys(google_secret_manager_secret_version.generated)) == tolist(["hub_token", "launches_secret", "web_metrics_token"])
+    condition     = sort(keys(google_secret_manager_secret_version.generated)) == tolist(["hub_token", "launches_secret", "web_metrics_token", "web_operator_tokens"])
     error_message = "What is not used is not generated."
   }
 }

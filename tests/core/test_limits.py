@@ -128,7 +128,7 @@ def test_a_network_can_be_let_in_again() -> None:
             "rate x per hour",
             "rate 10 an hour",
         ),
-        "ban gh/" + "x" * 300,
+        *("ban gh/" + "x" * 300, "close " + "x" * 2001, "close \x1b[2J", "ban-network 192.0.2.0/24 " + "x" * 201),
     ],
 )
 def test_a_command_that_makes_no_sense_changes_nothing(command: str) -> None:
@@ -151,3 +151,15 @@ def test_a_pattern_made_to_be_slow_is_not() -> None:
 def test_limits_are_read_as_they_were_written() -> None:
     limits = after("ban gh/a/*", "quota 5", "repo-quota gh/b/* 7", "ban-network 192.0.2.0/24 x", "close later")
     assert read({**dataclasses.asdict(limits), "of a newer revision": 1}) == limits
+
+
+def test_limits_do_not_grow_beyond_what_a_store_takes_but_can_always_be_made_fewer() -> None:
+    full = dataclasses.replace(after(), banned=[f"gh/owner/{number}" for number in range(1001)])
+    with pytest.raises(BadRequest, match="banned: there may be at most 1000"):
+        changed(full, ["ban", "gh/one/more"])
+    assert len(changed(full, ["unban", "gh/owner/7"]).banned) == 1000
+    assert changed(full, ["close"]).closed
+    long = dataclasses.replace(after(), allowed=[f"gh/{number:03}{'x' * 290}" for number in range(1000)])
+    with pytest.raises(BadRequest, match="All limits together"):
+        changed(long, ["ban", "gh/one/more"])
+    assert changed(long, ["disallow", long.allowed[0]])

@@ -36,7 +36,9 @@ class AnyRepository:
         )
 
 
-fakes = Fakes(provider=AnyRepository(), settings={"launches": {"secret": "s" * 32, "build_only": True}})  # type: ignore[arg-type]
+TOKEN = "t" * 32
+SETTINGS = {"launches": {"secret": "s" * 32, "build_only": True}, "web": {"operator_tokens": TOKEN}}
+fakes = Fakes(provider=AnyRepository(), settings=SETTINGS)  # type: ignore[arg-type]
 schema = schemathesis.openapi.from_wsgi("/api/openapi.json", make_application(fakes.world()))
 
 
@@ -44,7 +46,11 @@ schema = schemathesis.openapi.from_wsgi("/api/openapi.json", make_application(fa
 @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_whatever_is_asked_is_answered_as_the_document_says(case: schemathesis.Case[Any]) -> None:
     # That a provider prefix names no provider of this hub is not for the schema to say.
-    case.call_and_validate(excluded_checks=[positive_data_acceptance])
+    case.call_and_validate(headers=_who(case), excluded_checks=[positive_data_acceptance])
+
+
+def _who(case: schemathesis.Case[Any]) -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKEN}"} if case.path.startswith("/admin/") else {}
 
 
 def test_the_document_names_every_path_that_there_is() -> None:
@@ -53,11 +59,18 @@ def test_the_document_names_every_path_that_there_is() -> None:
     routes = {
         (rule.rule.removeprefix("/api").replace("<", "{").replace(">", "}"), method.lower())
         for rule in app.url_map.iter_rules()
-        if rule.endpoint.startswith("rest.") and rule.endpoint != "rest.openapi"
+        if rule.endpoint.startswith(("rest.", "operator.")) and rule.endpoint != "rest.openapi"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     named = {(path, verb) for path, verbs in document["paths"].items() for verb in verbs if verb != "parameters"}
     assert named == routes
+
+
+def test_what_is_not_there_is_not_in_the_document() -> None:
+    document = make_application(Fakes().world()).test_client().get("/api/openapi.json").get_json()
+    assert "/admin/limits" not in document["paths"]
+    assert set(document["components"]["schemas"]).isdisjoint({"LimitsDocument", "Command"})
+    assert "securitySchemes" not in document["components"]
 
 
 @pytest.mark.parametrize("base_path", ["/", "/hubs/one/"])

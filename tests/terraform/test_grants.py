@@ -63,7 +63,7 @@ EXPECTED = {
     Grant("project", "nodes", "container.defaultNodeServiceAccount", "binderless-nodes", False),
 }
 SECRETS = {
-    "bl-build": {"hub_token", "launches_secret", "web_metrics_token"},
+    "bl-build": {"hub_token", "launches_secret", "web_metrics_token", "web_operator_tokens"},
     "bl-cull": {"hub_token", "launches_secret"},
     "bl-on-build-complete": {"hub_token", "launches_secret"},
     "bl-pages": {"hub_token", "launches_secret"},
