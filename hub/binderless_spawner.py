@@ -13,13 +13,16 @@ its command line, where every process of the machine could read it.
 
 from __future__ import annotations
 
+import asyncio
 import copy
 from collections.abc import Mapping
 from typing import Any
 
+from aiohttp import ClientError
+from kubernetes_asyncio.client import ApiException
 from kubespawner import KubeSpawner
 from tornado.web import HTTPError
-from traitlets import Unicode
+from traitlets import Float, Unicode
 
 # Option -> variable in the server's environment: BinderHub's names, which tools inside servers read.
 VARIABLE_OF_OPTION = {
@@ -30,6 +33,8 @@ VARIABLE_OF_OPTION = {
     "binder_request": "BINDER_REQUEST",
     "binder_client_ip": "BINDER_CLIENT_IP",
 }
+# What KubeSpawner lets through when an API server is out, or has trouble of its own.
+UNREACHABLE = (ApiException, ClientError, OSError, TimeoutError)
 REQUIRED = ("image", "token")
 LONGEST_OPTION = 4096
 
@@ -72,10 +77,37 @@ class BinderlessSpawner(KubeSpawner):  # type: ignore[misc]
 
     cors_allow_origin = Unicode("", config=True, help="Origins that may talk to the servers; * for all.")
 
+    ask_again_s = Float(1.0, config=True, help="After how many seconds a cluster that did not answer is asked again.")
+
     async def start(self) -> Any:
         """Start the server; HTTP 400 when the options do not name an image and a token."""
         self.image = checked_options(self.user_options)["image"]
+        self.forget_failed_reflectors()
         return await super().start()
+
+    async def poll(self) -> int | None:
+        """As KubeSpawner has it, once the cluster can be asked.
+
+        A Hub that starts while the API server is out would take the error for the end of every server, and remove them
+        all. Until it answers, nobody knows, and the Hub does not wait for it (`init_spawners_timeout`).
+        """
+        while True:
+            try:
+                status: int | None = await super().poll()
+            except UNREACHABLE as error:
+                self.log.warning("The cluster does not tell of %s yet: %r", self.pod_name, error)
+            else:
+                return status
+            self.forget_failed_reflectors()
+            await asyncio.sleep(self.ask_again_s)
+
+    @classmethod
+    def forget_failed_reflectors(cls) -> None:
+        """Have those made anew that could not begin: KubeSpawner goes on with them, and they never see a pod."""
+        for key, reflector in [*cls.reflectors.items()]:
+            begun = reflector.first_load_future
+            if begun.done() and not begun.cancelled() and begun.exception() is not None:
+                del cls.reflectors[key]
 
     def get_args(self) -> list[str]:
         """Options of ServerApp, and the same of NotebookApp for images from before notebook 7."""

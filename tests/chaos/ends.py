@@ -19,8 +19,9 @@ from tests.chaos.people import Story, answered, server_answers
 from tests.chaos.watching import Seen, SeenBuild, Watcher
 from tests.e2e.stack import Stack
 
-# What repo2docker says of a repository that asks for a version that nobody has made.
-OF_A_BROKEN_REPOSITORY = re.compile(r"numpy==999|repo2docker ended with exit code")
+# What repo2docker says of a repository that asks for a version that nobody has made; and what its backend says where
+# the log cannot be read just then.
+OF_A_BROKEN_REPOSITORY = re.compile(r"numpy==999|repo2docker ended with exit code|step exited with non-zero status")
 # What a launch of a good repository may say, and who must have been killed how often while it lasted.
 EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
     (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_ATTEMPTS - 1),
