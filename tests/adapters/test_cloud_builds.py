@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from functions.adapters.builds.cloud_build import GRACE_S, CloudBuilds
+from functions.adapters.builds.cloud_build import GRACE_S, TWIN_S, CloudBuilds
 from functions.adapters.builds.cloud_build_api import CloudBuildApi
 from functions.adapters.builds.cloud_build_request import BuildOrder, build_tag
 from functions.core.errors import RateLimited, UpstreamError, UpstreamTimeout
@@ -85,8 +85,18 @@ def test_a_build_that_another_created_meanwhile_takes_the_place_of_ours(
 
 
 def test_a_build_that_was_created_is_known_although_listing_fails(builds: CloudBuilds, fake: CloudBuildFake) -> None:
-    fake.lists = [[], [], 503]
+    fake.lists = [[], [], 503, 503, 503]
     assert builds.submit(REQUEST) == build_id(51)
+
+
+def test_a_build_that_was_created_twice_is_withdrawn_although_listing_fails_for_a_while(
+    builds: CloudBuilds, fake: CloudBuildFake, pauses: list[float]
+) -> None:
+    fake.lists = [[], [], 503, 503]
+    fake.builds = [a_build(52)]
+    assert builds.submit(REQUEST) == build_id(51)
+    assert fake.cancelled == [build_id(52)]
+    assert pauses == list(TWIN_S)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])

@@ -30,6 +30,8 @@ from functions.core.ports import BuildReport, BuildRequest, LogChunk
 
 # Within the lease of who submits (60 s), requests included. After it the next one looks again before it creates.
 GRACE_S = (1.0, 2.0, 4.0, 6.0)
+# How patiently another build of the same request is looked for, so that it does not run beside the first.
+TWIN_S = (0.0, 1.0, 2.0)
 _MOST_LISTED = 1000
 _MOST_TWINS = 20
 _READ_BYTES = 512 * 1024
@@ -57,12 +59,7 @@ class CloudBuilds:
             if found is None:
                 raise
             return found
-        try:
-            twins = {build.id: build for build in [created, *self._twins(request)]}
-            return self._one_of(list(twins.values())) or str(created.id)
-        except UpstreamError:
-            # It was created: that is what whoever asks must know.
-            return str(created.id)
+        return self._only_one(created, request)
 
     def status(self, backend_id: str) -> BuildReport | None:
         build = self._build(backend_id)
@@ -109,6 +106,16 @@ class CloudBuilds:
                 if found is not None:
                     return found
         return None
+
+    def _only_one(self, created: Any, request: BuildRequest) -> str:
+        """The build there is after a create, which may have been delivered twice, or have come after another."""
+        for pause_s in TWIN_S:
+            self._sleep(pause_s)
+            with suppress(UpstreamError):
+                twins = {build.id: build for build in [created, *self._twins(request)]}
+                return self._one_of(list(twins.values())) or str(created.id)
+        # It was created: that is what whoever asks must know, be it the only one or not.
+        return str(created.id)
 
     def _one_of(self, twins: Sequence[Any]) -> str | None:
         """The id on which everybody agrees who sees the same builds; those after it are cancelled."""
