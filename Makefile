@@ -4,7 +4,8 @@ PYTHON ?= python3
 # In this order: fast ones first, the whole stack last.
 TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/terraform tests/contract \
         tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/streams \
-        tests/emulator/run tests/emulator/stack tests/browser tests/emulator/engine tests/e2e tests/chaos
+        tests/emulator/run tests/emulator/stack tests/emulator/alone tests/browser tests/emulator/engine tests/e2e \
+        tests/chaos
 
 up:  ## install what is missing and run the stack until Ctrl-C; BACKEND=cloud_build builds by Cloud Build
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up $(if $(BACKEND),--backend $(BACKEND))

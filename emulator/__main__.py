@@ -1,4 +1,4 @@
-"""The local stack: `python -m emulator up|down|status|logs|demo`.
+"""The local stack: `python -m emulator up|down|status|logs|demo`, and its Kubernetes alone: `python -m emulator kube`.
 
 BINDERLESS_STATE names the state folder (.binderless), BINDERLESS_PORT the public port (8585); all other ports are free
 ones, unless BINDERLESS_HUB_PORT and its like (emulator/stack/ports.py) say otherwise.
@@ -11,6 +11,7 @@ import os
 import sys
 from pathlib import Path
 
+from emulator.alone import command
 from emulator.stack import commands
 from emulator.stack.state import BACKENDS, StateFolder
 
@@ -28,6 +29,8 @@ def main(arguments: list[str]) -> int:
             return _status(state, as_json=options.json)
         case "logs":
             return commands.logs(state, part=options.part, follow=options.follow)
+        case "kube":
+            return command.run(options)
         case _:
             return _demo(state)
 
@@ -47,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("part", nargs="?", default="")
     logs.add_argument("-f", "--follow", action="store_true")
     wanted.add_parser("demo", help="launch the examples on the running stack")
+    command.add_parser(wanted)
     return parser
 
 

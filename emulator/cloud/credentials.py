@@ -37,23 +37,35 @@ def read(path: Path) -> Credentials:
         raise InvalidCredentials(f"{path}: {error}") from error
 
 
+def read_users(path: Path) -> dict[str, User]:
+    """Read a file of the registry's users only. Raises InvalidCredentials."""
+    try:
+        return parse_users(json.loads(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise InvalidCredentials(f"{path}: {error}") from error
+
+
 def parse(document: Any) -> Credentials:
     """Read `{"admin_token", "pubsub_token", "registry": {user: {"password", "push"}}}`, and perhaps
     `"machines": {secret: service account}`."""
     if not isinstance(document, dict) or set(document) - {"machines"} != {"admin_token", "pubsub_token", "registry"}:
         raise InvalidCredentials("expected admin_token, pubsub_token and registry")
-    users = document["registry"]
-    if not isinstance(users, dict):
-        raise InvalidCredentials("registry: expected an object of users")
     machines = document.get("machines", {})
     if not isinstance(machines, dict) or not all(isinstance(email, str) for email in machines.values()):
         raise InvalidCredentials("machines: expected an object of service accounts")
     return Credentials(
         admin_token=_secret("admin_token", document["admin_token"]),
         pubsub_token=_secret("pubsub_token", document["pubsub_token"]),
-        registry={name: _user(name, entry) for name, entry in users.items()},
+        registry=parse_users(document["registry"]),
         machines={_secret("machines", secret): email for secret, email in machines.items()},
     )
+
+
+def parse_users(document: Any) -> dict[str, User]:
+    """Read `{user: {"password", "push"}}`."""
+    if not isinstance(document, dict):
+        raise InvalidCredentials("registry: expected an object of users")
+    return {name: _user(name, entry) for name, entry in document.items()}
 
 
 def _user(name: str, entry: Any) -> User:

@@ -25,10 +25,7 @@ from emulator.cloud.pubsub.broker import Broker
 from emulator.cloud.pubsub.faults import Faults
 from emulator.cloud.pubsub.push import Pusher
 from emulator.cloud.pubsub.store import Store
-from emulator.cloud.registry.access import Access
-from emulator.cloud.registry.api import RegistryApi
-from emulator.cloud.registry.storage import Storage
-from emulator.cloud.registry.uploads import Uploads
+from emulator.cloud.registry.application import registry
 from emulator.cloud.schedule import Job
 from emulator.cloud.scheduler import Scheduler
 
@@ -79,7 +76,10 @@ async def serving(
         )  # fmt: skip
         tokens = AccessTokens(folder)
         registry_port = await _listen(
-            stack, _registry(folder / "registry", credentials, tokens), "--registry-port", ports.registry
+            stack,
+            registry(folder / "registry", credentials.registry, tokens.account),
+            "--registry-port",
+            ports.registry,
         )
         scheduler = Scheduler(jobs, identity.token, outgoing)
         stack.push_async_callback(scheduler.close)
@@ -143,14 +143,6 @@ async def _cloud_build(
     from emulator.cloud.builds.serving import building
 
     return await stack.enter_async_context(building(folder, settings, faults, broker, outgoing))
-
-
-def _registry(folder: Path, credentials: Credentials, tokens: AccessTokens) -> web.Application:
-    access = Access(credentials.registry, tokens.account)
-    api = RegistryApi(Storage(folder), Uploads(folder / "uploads"), access)
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", api.handle)
-    return app
 
 
 def _http(identity: Identity, routes: Sequence[web.RouteDef]) -> web.Application:

@@ -61,7 +61,7 @@ def prepare(state: StateFolder, ports: Mapping[str, int], via: Mapping[str, int]
     secrets = {name: state.secret(name) for name in names}
     return Access(
         secrets=secrets,
-        token_file=state.write("secrets/cluster-tokens.csv", _token_lines(secrets)),
+        token_file=state.write("secrets/cluster-tokens.csv", token_lines(secrets, CLUSTER_USERS)),
         kubelet_token_file=state.path / "secrets" / "cluster-kubelet",
         cloud_credentials=state.write("secrets/cloud.json", json.dumps(_cloud_credentials(secrets))),
         run_admin_token_file=state.path / "secrets" / "run-admin",
@@ -72,14 +72,8 @@ def prepare(state: StateFolder, ports: Mapping[str, int], via: Mapping[str, int]
         kubeconfigs={
             user: state.write(
                 "kubeconfig" if user == "admin" else f"secrets/kubeconfig-{user}",
-                yaml.safe_dump(
-                    _kubeconfig(
-                        user,
-                        secrets[f"cluster-{user}"],
-                        state.path,
-                        reached if user in OF_THE_FUNCTIONS else ports,
-                    ),
-                    sort_keys=False,
+                kubeconfig(
+                    user, secrets[f"cluster-{user}"], state.path, reached if user in OF_THE_FUNCTIONS else ports
                 ),
             )
             for user in CLUSTER_USERS
@@ -87,11 +81,14 @@ def prepare(state: StateFolder, ports: Mapping[str, int], via: Mapping[str, int]
     )
 
 
-def _token_lines(secrets: Mapping[str, str]) -> str:
-    """https://kubernetes.io/docs/reference/access-authn-authz/authentication/#static-token-file"""
+def token_lines(secrets: Mapping[str, str], users: Sequence[str]) -> str:
+    """The API server's file of who is who, all of whom may do everything.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/authentication/#static-token-file
+    """
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
-    for user in CLUSTER_USERS:
+    for user in users:
         writer.writerow([secrets[f"cluster-{user}"], user, user, CLUSTER_GROUP])
     return lines.getvalue()
 
@@ -110,19 +107,25 @@ def _cloud_credentials(secrets: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _kubeconfig(user: str, token: str, state: Path, ports: Mapping[str, int]) -> dict[str, Any]:
-    """https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/"""
-    name = "binderless"
+def kubeconfig(
+    user: str, token: str, state: Path, ports: Mapping[str, int], *, name: str = "binderless", namespace: str = ""
+) -> str:
+    """How clients of *user* find the cluster, which they call *name*; they are in *namespace* (its name if not given).
+
+    https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+    """
     cluster = {"server": f"http://{HOST}:{ports['kube']}"}
     if user == "admin":
         # For kubectl, which sends a token over TLS only. The others are spared its cost.
         authority = str(state / "kube" / "server.crt")
         cluster = {"server": f"https://{HOST}:{ports['kube_tls']}", "certificate-authority": authority}
-    return {
+    context = {"cluster": name, "user": user, "namespace": namespace or name}
+    document = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": name, "cluster": cluster}],
         "users": [{"name": user, "user": {"token": token}}],
-        "contexts": [{"name": name, "context": {"cluster": name, "user": user, "namespace": name}}],
+        "contexts": [{"name": name, "context": context}],
         "current-context": name,
     }
+    return yaml.safe_dump(document, sort_keys=False)

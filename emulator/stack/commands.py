@@ -29,10 +29,11 @@ LONGEST_STOP_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to run, and the address to announce when all of it is ready."""
+    """What to run; the address to announce when all of it is ready, and the lines to say after it."""
 
     url: str
     members: Sequence[Part | Step]
+    hints: Sequence[str] = ()
 
 
 def say(text: str) -> None:
@@ -42,24 +43,24 @@ def say(text: str) -> None:
         sys.stdout.flush()
 
 
-def up(state: StateFolder, make_plan: Callable[[], Plan]) -> int:
-    """Run the stack in the foreground until a signal ends it; return the exit code."""
+def up(state: StateFolder, make_plan: Callable[[], Plan], *, name: str = "Binderless") -> int:
+    """Run the stack, which people know as *name*, in the foreground until a signal ends it; return the exit code."""
     with state.lock() as free:
         if not free:
-            say(_who_runs(state.record()))
+            say(_who_runs(state.record(), name))
             return FAILED
         try:
             left = clean_up(state.record())
             if left:
                 say(f"Ended {left} process(es) that an earlier stack had left.")
             plan = make_plan()
-            return asyncio.run(_run(state, plan))
+            return asyncio.run(_run(state, plan, name))
         except StackFailed as failure:
-            say(f"Binderless cannot start: {failure}")
+            say(f"{name} cannot start: {failure}")
             return FAILED
 
 
-async def _run(state: StateFolder, plan: Plan) -> int:
+async def _run(state: StateFolder, plan: Plan, name: str) -> int:
     supervisor = Supervisor(plan.members, state=state, record=_first_record(plan.url), say=say)
     asked = asyncio.Event()
     _on_signals(lambda: supervisor.hurry() if asked.is_set() else asked.set())
@@ -70,7 +71,9 @@ async def _run(state: StateFolder, plan: Plan) -> int:
         await asyncio.wait({starting, asking}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
-            say(f"Binderless is ready at {plan.url}  ({time.monotonic() - begun:.1f} s; Ctrl-C stops it)")
+            say(f"{name} is ready at {plan.url}  ({time.monotonic() - begun:.1f} s; Ctrl-C stops it)")
+            for hint in plan.hints:
+                say(hint)
             await asking
         say("Stopping ...")
         return HEALTHY
@@ -95,18 +98,28 @@ def _first_record(url: str) -> Record:
     return Record(supervisor=supervisor, since=time.strftime("%Y-%m-%d %H:%M:%S"), url=url)
 
 
-def _who_runs(record: Record | None) -> str:
+def _who_runs(record: Record | None, name: str) -> str:
     if record is None:
         return "Another process is starting or stopping this stack."
-    what = "Binderless runs already" if record.ready else "Binderless is being started or stopped already"
+    what = f"{name} {'runs' if record.ready else 'is being started or stopped'} already"
     return f"{what}: process {record.supervisor.pid}, since {record.since}, at {record.url}"
 
 
-def up_detached(state: StateFolder, command: Sequence[str]) -> int:
-    """Start *command* (an `up`) in the background; return when the stack is ready or has failed."""
+def up_detached(
+    state: StateFolder,
+    command: Sequence[str],
+    *,
+    name: str = "Binderless",
+    stop: str = "python -m emulator down",
+    hints: Callable[[], Sequence[str]] = tuple,
+) -> int:
+    """Start *command* (an `up`) in the background; return when the stack is ready or has failed.
+
+    *stop* is how people end it, *hints* what else to tell them when it is ready.
+    """
     state.folder("logs")
     if state.running():
-        say(_who_runs(state.record()))
+        say(_who_runs(state.record(), name))
         return FAILED
     log = state.log_file("stack")
     with open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as output:
@@ -118,7 +131,7 @@ def up_detached(state: StateFolder, command: Sequence[str]) -> int:
         while process.poll() is None:
             record = state.record()
             if record and record.ready and record.supervisor == supervisor:
-                say(f"Binderless is ready at {record.url}  (python -m emulator down stops it)")
+                say("\n".join([f"{name} is ready at {record.url}  ({stop} stops it)", *hints()]))
                 process.returncode = 0  # It lives on without us: not to be waited for.
                 return HEALTHY
             time.sleep(0.05)

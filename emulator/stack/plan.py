@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,13 @@ import yaml
 
 from emulator.stack import cloud_build, documents, steps
 from emulator.stack.access import Access, prepare
+from emulator.stack.cluster_parts import ClusterParts
 from emulator.stack.commands import Plan
 from emulator.stack.installation import BIN, PROXY, ROOT, builder_host_paths, network_variables, part_environment
 from emulator.stack.parts import Part, Step
 from emulator.stack.ports import HOST, choose, detours
 from emulator.stack.state import StateFolder
 
-NODE_NAME = "local"
 CLOUD_BUILD = "cloud_build"
 
 
@@ -32,7 +31,8 @@ def make_plan(state: StateFolder, environ: Mapping[str, str], *, backend: str) -
     surroundings = part_environment(environ)
     settings = _write_documents(state, ports, access, environ, backend)
     repositories = documents.repository_folders(state.path, environ)
-    stack = _Stack(state.path, ports, via, access, surroundings, settings, repositories, backend)
+    cluster = ClusterParts(state.path, ports, surroundings)
+    stack = _Stack(state.path, ports, via, access, surroundings, settings, repositories, backend, cluster)
     return Plan(url=documents.public_url(ports), members=[*stack.parts(), *stack.steps()])
 
 
@@ -90,12 +90,13 @@ class _Stack:
     settings: Mapping[str, str]
     repositories: Sequence[Path]
     backend: str
+    cluster: ClusterParts
 
     def parts(self) -> Sequence[Part]:
         # Cloud Build itself says what becomes of a build; of jobs somebody has to.
         watch = [] if self.backend == CLOUD_BUILD else [self._watch_builds()]
         return [
-            self._kube(),
+            self.cluster.kube(token_file=self.access.token_file),
             self._kubelet(),
             self._cloud(),
             self._proxy(),
@@ -104,30 +105,12 @@ class _Stack:
             *watch,
         ]
 
-    def _kube(self) -> Part:
-        flags = (
-            *("--port", self._port("kube"), "--tls-port", self._port("kube_tls")),
-            *("--state", str(self.state / "kube"), "--token-file", str(self.access.token_file)),
-        )
-        return self._python_part("kube", *flags, address=self._url("kube"), health=f"{self._url('kube')}/healthz")
-
     def _kubelet(self) -> Part:
-        flags = (
-            *("--port", self._port("kubelet"), "--state", str(self.state / "kubelet"), "--node-name", NODE_NAME),
-            *("--server", self._url("kube"), "--token-file", str(self.access.kubelet_token_file)),
-            *("--registry", documents.registry(self.ports)),
-            *("--registry-credentials", str(self.access.registry_files["kubelet"])),
-            *("--pod-network", documents.pod_network(self.ports)),
-            *("--allow-host-path", str(documents.package_cache(self.state))),
-            *("--allow-host-path", str(cloud_build.builds_folder(self.state))),
-            # A kubelet that crashes leaves them running for the next one; a supervisor leaves nothing.
-            *("--end-with", str(os.getpid())),
-            *("--needed", sys.prefix, "--needed", sys.base_prefix),
-            *(word for folder in self.repositories for word in ("--visible", str(folder))),
-        )
-        health = f"{self._url('kubelet')}/healthz"
-        return self._python_part(
-            "kubelet", *flags, address=self._url("kubelet"), health=health, needs=frozenset({"kube"})
+        return self.cluster.kubelet(
+            token_file=self.access.kubelet_token_file,
+            registry_login=self.access.registry_files["kubelet"],
+            host_paths=(documents.package_cache(self.state), cloud_build.builds_folder(self.state)),
+            visible=self.repositories,
         )
 
     def _cloud(self) -> Part:
@@ -137,12 +120,12 @@ class _Stack:
             *("--http-port", self._port("cloud"), "--schedule", str(self.state / "schedule.yaml")),
             *(("--builds", str(self.state / "secrets" / "builds.yaml")) if self.backend == CLOUD_BUILD else ()),
         )
-        return self._python_part("cloud", *flags, address=self._url("cloud"), health=f"{self._url('cloud')}/healthz")
+        return self.cluster.python_part("cloud", *flags, address=self._url("cloud"))
 
     def _run(self) -> Part:
         flags = ("--config", str(self.state / "secrets" / "run.yaml"), "--state", str(self.state))
         health = f"{self._url('run_admin')}/healthz"
-        return self._python_part("run", *flags, address=documents.public_url(self.ports), health=health)
+        return self.cluster.python_part("run", *flags, address=documents.public_url(self.ports), health=health)
 
     def _proxy(self) -> Part:
         return Part(
@@ -237,19 +220,6 @@ class _Stack:
 
     def _here(self) -> dict[str, str]:
         return {**self.surroundings, "PYTHONPATH": str(ROOT)}
-
-    def _python_part(
-        self, name: str, *flags: str, address: str, health: str, needs: frozenset[str] = frozenset()
-    ) -> Part:
-        return Part(
-            name=name,
-            command=(sys.executable, "-m", f"emulator.{name}", *flags),
-            environment=self.surroundings,
-            folder=ROOT,
-            needs=needs,
-            address=address,
-            health=health,
-        )
 
     def _port(self, name: str) -> str:
         return str(self.ports[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from emulator.stack.parts import StackFailed
@@ -61,19 +61,21 @@ def detours(environ: Mapping[str, str]) -> dict[str, int]:
     return found
 
 
-def choose(state: StateFolder, environ: Mapping[str, str], dice: random.Random) -> dict[str, int]:
+def choose(
+    state: StateFolder, environ: Mapping[str, str], dice: random.Random, wanted: Sequence[PortName] = PORTS
+) -> dict[str, int]:
     """A port for every name, remembered in the state. Raises StackFailed for a wished port that is taken."""
-    before = _remembered(state)
+    before = remembered(state)
     ports: dict[str, int] = {}
-    for port in PORTS:
+    for port in wanted:
         wished = _wished(port, environ)
         if wished and not is_free(wished):
             raise StackFailed(
                 f"Port {wished} on {HOST} is taken by another process. Stop that, or choose another port with "
-                f"{port.setting}, for example: {port.setting}={wished + 1} make up"
+                f"{port.setting}, for example: {port.setting}={wished + 1}"
             )
         ports[port.name] = wished or _free(before.get(port.name, 0), {*ports.values()}, dice)
-    state.write("ports.json", json.dumps(ports, indent=1))
+    state.write("ports.json", json.dumps({**before, **ports}, indent=1))
     return ports
 
 
@@ -104,7 +106,8 @@ def _free(last: int, used: set[int], dice: random.Random) -> int:
     raise StackFailed(f"No free port between {FREE_PORTS.start} and {FREE_PORTS.stop}.")
 
 
-def _remembered(state: StateFolder) -> dict[str, int]:
+def remembered(state: StateFolder) -> dict[str, int]:
+    """The ports of last time; none when there was none, or nobody can read it."""
     try:
         content = json.loads((state.path / "ports.json").read_text())
         return {str(name): int(port) for name, port in content.items()}

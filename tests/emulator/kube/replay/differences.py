@@ -1,4 +1,4 @@
-"""Where the emulator answers otherwise than the recording, with the reasons that docs/emulator.md tells.
+"""Where the emulator answers otherwise than the recording, with the reasons that docs/kubernetes.md tells.
 
 What newer versions add is in `newer.py`. A difference that no answer shows any more is an error, too.
 """

@@ -12,7 +12,7 @@ from tests.emulator.kube.replay.differences import DIFFERENCES, unexplained
 from tests.emulator.kube.replay.recorded import Case, all_cases
 
 CASES = all_cases()
-DOCUMENT = Path(__file__).parents[4] / "docs" / "emulator.md"
+DOCUMENT = Path(__file__).parents[4] / "docs" / "kubernetes.md"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
