@@ -26,6 +26,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.machine import cpu_s, describe, pss_mib
+from emulator.alone.testing import running_kubernetes
 
 TOKEN = "benchmark"
 NAMESPACE = "benchmark"
@@ -185,6 +186,27 @@ def measure_starts(starts: int) -> None:
             print(f"{f'start to the first answer, {what}':<58} {figure}", flush=True)
 
 
+def measure_alone(starts: int) -> None:
+    """Time of `python -m emulator kube`, from the command to its word that all is ready, TLS and node included."""
+    for what, api_only in (("API server only", True), ("a node and a registry", False)):
+        first, again = zip(*(start_alone(api_only=api_only) for _ in range(starts)), strict=True)
+        for when, seconds in (("empty state", first), ("again", again)):
+            figure = f"{median(seconds):.2f} s  ({min(seconds):.2f} to {max(seconds):.2f}, {starts} runs)"
+            print(f"{f'kube alone, {what}, {when}':<58} {figure}", flush=True)
+
+
+def start_alone(*, api_only: bool) -> list[float]:
+    """Start a cluster in an empty folder, and again; what each took."""
+    taken = []
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        for _ in range(2):
+            begun = time.perf_counter()
+            with running_kubernetes(Path(folder) / "state", api_only=api_only):
+                taken.append(time.perf_counter() - begun)
+    return taken
+
+
 def start(flags: Sequence[str]) -> tuple[float, float]:
     """Start a server once; return what it took until its first answer, by the clock and of the processor."""
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
@@ -233,6 +255,7 @@ async def main() -> None:
             await measure(Target(opened, given.server.rstrip("/"), given.pid), given.pods, given.watchers)
         return
     measure_starts(given.starts)
+    measure_alone(given.starts)
     async with own_server() as target:
         await measure(target, given.pods, given.watchers)
 

@@ -98,7 +98,7 @@ class ContainerFolder:
 
 def environment_of(image: PulledImage, pod: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
     """The whole environment: what the spec says counts more than what the image says."""
-    return DEFAULTS | image.env | {"HOSTNAME": pod["metadata"]["name"]} | dict(own)
+    return DEFAULTS | image.env | {"HOSTNAME": host_name(pod)} | dict(own)
 
 
 def sandbox_of(
@@ -124,7 +124,7 @@ def sandbox_of(
         *volumes,
     ]
     return Sandbox(
-        hostname=pod["metadata"]["name"][:63],
+        hostname=host_name(pod),
         working_dir=container.get("workingDir") or image.working_dir or "/",
         environment=environment,
         mounts=tuple(mounts),
@@ -200,10 +200,15 @@ def limits_of(container: Mapping[str, Any]) -> Limits:
     )
 
 
+def host_name(pod: Mapping[str, Any]) -> str:
+    """What a pod calls itself: what its spec says, else its name, as much of it as a host name may have."""
+    return str(pod["spec"].get("hostname") or pod["metadata"]["name"])[:63]
+
+
 def hosts_file(pod: Mapping[str, Any], pod_ip: str) -> str:
     """The machine's own hosts and the pod's name, so that it finds itself."""
     machine = _text("/etc/hosts") or "127.0.0.1 localhost\n"
-    return f"{machine.rstrip()}\n{pod_ip} {pod['metadata']['name']}\n"
+    return f"{machine.rstrip()}\n{pod_ip} {host_name(pod)}\n"
 
 
 def _text(path: str) -> str:

@@ -30,6 +30,8 @@ def check_pod(pod: Mapping[str, Any]) -> None:
     _check(_UID, "uid", metadata["uid"])
     _check(_LABEL, "namespace", metadata["namespace"])
     _check(_SUBDOMAIN, "name", metadata["name"])
+    if "hostname" in spec:
+        _check(_LABEL, "hostname", spec["hostname"])
     for container in [*spec.get("initContainers", ()), *spec["containers"]]:
         _check(_LABEL, "container name", container["name"])
     for volume in spec.get("volumes") or ():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
+from emulator.kube.controllers.job_indexes import first_of_each, free, index_of, is_indexed, merged, read, text_of
 from emulator.kube.objects import (
     Object,
     clone,
@@ -28,10 +30,13 @@ DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do: the status to write, how many pods to create, which to let go and which to delete."""
+    """What to do: the status to write, the pods to create, which to let go and which to delete.
+
+    A pod to create is told its index, which is None where pods have none.
+    """
 
     status: Object
-    create: int = 0
+    create: Sequence[int | None] = ()
     release: Sequence[Object] = ()
     delete: Sequence[Object] = ()
     ended: tuple[str, str, str] | None = field(default=None)
@@ -50,9 +55,9 @@ def plan(job: Object, pods: Sequence[Object], *, now: datetime, backoff: timedel
     started = moment_of(status.setdefault("startTime", timestamp(now))) or now
     # A pod that is being deleted is as good as failed, unless it still says that it has succeeded.
     uncounted = [pod for pod in pods if _is_tracked(pod) and (is_finished(pod) or is_deleting(pod))]
-    won = sum(dig(pod, "status", "phase") == "Succeeded" for pod in uncounted)
-    succeeded = _add(status, "succeeded", won)
-    failed = _add(status, "failed", len(uncounted) - won)
+    won = [pod for pod in uncounted if dig(pod, "status", "phase") == "Succeeded"]
+    succeeded = _add_won(spec, status, won)
+    failed = _add(status, "failed", len(uncounted) - len(won))
     active = [pod for pod in pods if not is_finished(pod) and not is_deleting(pod)]
     deadline = _deadline(spec, started)
     if deadline and now >= deadline:
@@ -63,17 +68,48 @@ def plan(job: Object, pods: Sequence[Object], *, now: datetime, backoff: timedel
         return _end(status, uncounted, active, ("Complete", "", ""), now)
     # Of a queue, those that work finish what they have once there was a success.
     wanted = len(active) if "completions" not in spec and succeeded else _wanted(spec, succeeded)
-    missing, surplus = max(wanted - len(active), 0), active[wanted:]
+    missing, surplus = _crew(spec, status, active, wanted)
     ready_at = _ready_at(pods, failed, backoff, now) if missing else None
     if ready_at and ready_at > now:
-        missing = 0
-    _count(status, "active", min(len(active), wanted) + missing)
+        missing = ()
+    _count(status, "active", len(active) - len(surplus) + len(missing))
     again_at = min((time for time in (deadline, ready_at) if time and time > now), default=None)
     return Plan(status, missing, uncounted, surplus, None, again_at)
 
 
 def _is_tracked(pod: Object) -> bool:
     return TRACKING in (metadata(pod).get("finalizers") or [])
+
+
+def _add_won(spec: Object, status: Object, won: Sequence[Object]) -> int:
+    """Count the pods that have succeeded since the last look; return how many that are in all, or how many indexes."""
+    if not is_indexed(spec):
+        return _add(status, "succeeded", len(won))
+    below = int(spec["completions"])
+    indexes = [index for pod in won if (index := index_of(pod)) is not None and index < below]
+    done = merged([*_done(spec, status), *(range(index, index + 1) for index in indexes)])
+    status.pop("completedIndexes", None)
+    if done:
+        status["completedIndexes"] = text_of(done)
+    _count(status, "succeeded", sum(map(len, done)))
+    return int(status.get("succeeded", 0))
+
+
+def _done(spec: Object, status: Object) -> list[range]:
+    return read(str(status.get("completedIndexes") or ""), below=int(spec["completions"]))
+
+
+def _crew(
+    spec: Object, status: Object, active: Sequence[Object], wanted: int
+) -> tuple[Sequence[int | None], Sequence[Object]]:
+    """Return what is missing of the *wanted* pods, and those that are too many."""
+    if not is_indexed(spec):
+        return (None,) * max(wanted - len(active), 0), active[wanted:]
+    done, below = _done(spec, status), int(spec["completions"])
+    by_index = first_of_each(active, done, below=below)
+    kept = [*by_index.values()][:wanted]
+    missing = tuple(islice(free(done, by_index, below=below), wanted - len(kept)))
+    return missing, [pod for pod in active if not any(pod is each for each in kept)]
 
 
 def _add(status: Object, name: str, more: int) -> int:
@@ -148,4 +184,4 @@ def _end(
     if reason:
         ended |= {"reason": reason, "message": message}
     status["conditions"] = [*(status.get("conditions") or []), ended]
-    return Plan(status, 0, [*uncounted, *active], active, why)
+    return Plan(status, (), [*uncounted, *active], active, why)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from emulator.kube.cluster import Cluster
 from emulator.kube.controllers.events import record
+from emulator.kube.controllers.job_indexes import give_index
 from emulator.kube.controllers.job_plan import TRACKING, Plan, is_ended, plan
 from emulator.kube.deletion import DeleteOptions, delete
 from emulator.kube.errors import ApiError
@@ -102,7 +103,7 @@ class Jobs:
 
     def _work(self, key: Key, job: Object) -> datetime | None:
         plan_ = plan(job, self._pods(job), now=self.cluster.now(), backoff=self.backoff)
-        refused = not all(self._create_pod(job) for _ in range(plan_.create))
+        refused = not all(self._create_pod(job, index) for index in plan_.create)
         if refused:
             # Those that were created come to this controller as changes, and are counted then.
             return self.cluster.now() + REFUSED_RETRY
@@ -130,7 +131,7 @@ class Jobs:
         else:
             record(self.cluster, job, reason=reason, message=message, source=SOURCE, kind="Warning")
 
-    def _create_pod(self, job: Object) -> bool:
+    def _create_pod(self, job: Object, index: int | None) -> bool:
         template = clone(job["spec"]["template"])
         owner = {"apiVersion": JOBS.api_version, "kind": "Job", "name": name_of(job), "uid": uid_of(job)}
         meta = {
@@ -140,8 +141,11 @@ class Jobs:
             "finalizers": [TRACKING],
             "ownerReferences": [owner | {"controller": True, "blockOwnerDeletion": True}],
         }
+        body = {"metadata": meta, "spec": template["spec"]}
+        if index is not None:
+            give_index(body, name_of(job), index)
         try:
-            pod = create(self.cluster, PODS, namespace_of(job), {"metadata": meta, "spec": template["spec"]})
+            pod = create(self.cluster, PODS, namespace_of(job), body)
         except ApiError as error:
             message = f"Error creating: {error.message}"
             record(self.cluster, job, reason="FailedCreate", message=message, source=SOURCE, kind="Warning")

@@ -8,13 +8,15 @@ from datetime import datetime
 from emulator.kube.ages import age, span
 from emulator.kube.errors import Cause, invalid, required, unsupported
 from emulator.kube.kinds.pod_template import default_pod_spec, pod_spec_causes
-from emulator.kube.names import label_causes
+from emulator.kube.names import LABEL, label_causes
 from emulator.kube.objects import Object, dig, labels_of, moment_of, name_of, uid_of
 from emulator.kube.resource import STATUS, Column, Field, Resource
 from emulator.kube.selectors import selects
 
 COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
 IMMUTABLE = ("completions", "selector", "template", "completionMode")
+MODES = ("NonIndexed", "Indexed")
+MOST_INDEXED_PODS = 100_000
 
 
 def begin(job: Object) -> None:
@@ -52,7 +54,28 @@ def default(job: Object) -> None:
 
 
 def validate(job: Object) -> list[Cause]:
-    return [*_causes(job["spec"], _own_labels(job))]
+    return [*_host_name_causes(job), *_causes(job["spec"], _own_labels(job))]
+
+
+def _host_name_causes(job: Object) -> Iterator[Cause]:
+    """The pod of the highest index has the longest host name."""
+    completions_ = job["spec"].get("completions", 0)
+    longest = f"{name_of(job)}-{completions_ - 1}"
+    if job["spec"]["completionMode"] == "Indexed" and completions_ > 0 and LABEL.problems(longest):
+        yield invalid("metadata.name", name_of(job), f"will not able to create pod with invalid DNS label: {longest}")
+
+
+def _mode_causes(spec: Object) -> Iterator[Cause]:
+    mode = spec["completionMode"]
+    if mode not in MODES:
+        yield unsupported("spec.completionMode", mode, MODES)
+    if mode != "Indexed":
+        return
+    if "completions" not in spec:
+        yield required("spec.completions", "when completion mode is Indexed")
+    if spec["parallelism"] > MOST_INDEXED_PODS:
+        problem = f"must be less than or equal to {MOST_INDEXED_PODS} when completion mode is Indexed"
+        yield invalid("spec.parallelism", spec["parallelism"], problem)
 
 
 def _own_labels(job: Object) -> dict[str, str] | None:
@@ -68,8 +91,7 @@ def _causes(spec: Object, own_labels: dict[str, str] | None) -> Iterator[Cause]:
     for name in COUNTS:
         if spec.get(name, 0) < 0:
             yield invalid(f"spec.{name}", spec[name], "must be greater than or equal to 0")
-    if spec["completionMode"] != "NonIndexed":
-        yield unsupported("spec.completionMode", spec["completionMode"], ("NonIndexed",))
+    yield from _mode_causes(spec)
     labels = labels_of(spec["template"])
     yield from label_causes(labels, "spec.template.metadata.labels")
     if not spec.get("selector"):
@@ -86,7 +108,20 @@ def _causes(spec: Object, own_labels: dict[str, str] | None) -> Iterator[Cause]:
 
 def validate_update(new: Object, old: Object) -> list[Cause]:
     changed = [name for name in IMMUTABLE if new["spec"].get(name) != old["spec"].get(name)]
-    return [invalid(f"spec.{name}", new["spec"].get(name), "field is immutable") for name in changed]
+    return [
+        invalid(f"spec.{name}", new["spec"].get(name), problem)
+        for name in changed
+        if (problem := _why_not(name, new["spec"]))
+    ]
+
+
+def _why_not(name: str, spec: Object) -> str:
+    """Why a field may not become what it is in *spec*; empty when it may."""
+    if name != "completions" or spec["completionMode"] != "Indexed":
+        return "field is immutable"
+    # https://kubernetes.io/docs/concepts/workloads/controllers/job/#elastic-indexed-jobs
+    fits = spec.get("completions") in (None, spec["parallelism"])
+    return "" if fits else "can only be modified in tandem with spec.parallelism"
 
 
 def completions(job: Object, _now: datetime) -> str:

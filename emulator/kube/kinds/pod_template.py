@@ -7,7 +7,7 @@ from typing import Any
 
 from emulator.kube.errors import Cause, forbidden_field, invalid, required
 from emulator.kube.kinds.container_rules import container_causes, name_causes, one_of
-from emulator.kube.names import SUBDOMAIN, label_causes
+from emulator.kube.names import LABEL, SUBDOMAIN, label_causes
 from emulator.kube.objects import Object, all_containers
 
 RESTART_POLICIES = ("Always", "OnFailure", "Never")
@@ -90,9 +90,9 @@ def pod_spec_causes(spec: Object, path: str) -> Iterator[Cause]:
     deadline = spec.get("activeDeadlineSeconds", 1)
     if not 1 <= deadline <= BIGGEST_INT32:
         yield invalid(f"{path}.activeDeadlineSeconds", deadline, f"must be between 1 and {BIGGEST_INT32}, inclusive")
-    for field in ("nodeName", "serviceAccountName"):
+    for field, rule in (("nodeName", SUBDOMAIN), ("serviceAccountName", SUBDOMAIN), ("hostname", LABEL)):
         if name := spec.get(field):
-            yield from (invalid(f"{path}.{field}", name, text) for text in SUBDOMAIN.problems(name))
+            yield from (invalid(f"{path}.{field}", name, text) for text in rule.problems(name))
     for index, toleration in enumerate(spec.get("tolerations") or []):
         yield from _toleration_causes(toleration, f"{path}.tolerations[{index}]")
     yield from label_causes(spec.get("nodeSelector") or {}, f"{path}.nodeSelector")

@@ -39,6 +39,19 @@ def test_kubectl_runs_a_pod_and_reads_its_log(kubernetes: Kubernetes, kubectl: C
     assert kubectl("logs", "hello") == "42\n"
 
 
+def test_the_pods_of_an_indexed_job_share_the_work(kubernetes: Kubernetes, kubectl: Callable[..., str]) -> None:
+    say = ["sh", "-c", 'echo "$JOB_COMPLETION_INDEX on $HOSTNAME, $(uname -n)"']
+    container = {"name": "main", "image": kubernetes.shell_image, "command": say}
+    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
+    spec = {"completionMode": "Indexed", "completions": 3, "parallelism": 2, "template": template}
+    with config.new_client_from_config(str(kubernetes.kubeconfig)) as connection:
+        client.BatchV1Api(connection).create_namespaced_job("default", {"metadata": {"name": "a"}, "spec": spec})
+    kubectl("wait", "--for=condition=Complete", "job/a", "--timeout=30s")
+    assert kubectl("get", "job", "a", "-o", "jsonpath={.status.completedIndexes}") == "0-2"
+    said = sorted(kubectl("logs", "--selector=job-name=a").splitlines())
+    assert [line.partition(",")[0] for line in said] == ["0 on a-0", "1 on a-1", "2 on a-2"]
+
+
 def test_the_official_client_is_led_there_by_the_kubeconfig_and_by_the_values(kubernetes_api: Kubernetes) -> None:
     with config.new_client_from_config(str(kubernetes_api.kubeconfig)) as by_file:
         assert client.VersionApi(by_file).get_code().git_version.startswith("v1.31")

@@ -158,21 +158,21 @@ def a_job_pod(phase: str, *, tracked: bool = True) -> dict[str, Any]:
 
 def test_a_new_job_needs_as_many_pods_as_may_run_at_once() -> None:
     decided = plan(a_job(parallelism=2, completions=3), [], now=NOW, backoff=BACKOFF)
-    assert (decided.create, decided.status["active"]) == (2, 2)
+    assert (len(decided.create), decided.status["active"]) == (2, 2)
 
 
 def test_a_pod_is_counted_once() -> None:
     job = a_job(completions=2)
     job["status"]["succeeded"] = 1
     decided = plan(job, [a_job_pod("Succeeded", tracked=False)], now=NOW, backoff=BACKOFF)
-    assert (decided.status["succeeded"], decided.create) == (1, 1)
+    assert (decided.status["succeeded"], len(decided.create)) == (1, 1)
 
 
 def test_a_failed_pod_is_followed_after_a_pause() -> None:
     decided = plan(a_job(), [a_job_pod("Failed")], now=NOW, backoff=BACKOFF)
-    assert (decided.create, decided.again_at) == (0, NOW + timedelta(seconds=5))
+    assert (decided.create, decided.again_at) == ((), NOW + timedelta(seconds=5))
     later = plan(a_job(), [a_job_pod("Failed")], now=NOW + timedelta(seconds=5), backoff=BACKOFF)
-    assert later.create == 1
+    assert len(later.create) == 1
 
 
 def test_a_job_ends_when_its_time_is_over() -> None:
