@@ -10,6 +10,9 @@ TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/te
 up:  ## install what is missing and run the stack until Ctrl-C; BACKEND=cloud_build builds by Cloud Build
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up $(if $(BACKEND),--backend $(BACKEND))
 
+kube:  ## only the emulated Kubernetes, until Ctrl-C
+	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator kube
+
 demo:  ## launch the examples on the running stack
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator demo
 
@@ -48,4 +51,4 @@ lock:  ## pin the newest versions that the requirements.in files allow
 	  (cd $$folder && npm install --package-lock-only --omit-lockfile-registry-resolved) || exit 1; \
 	done
 
-.PHONY: up demo down status check terraform-check test test-cloud-build chaos lock
+.PHONY: up kube demo down status check terraform-check test test-cloud-build chaos lock

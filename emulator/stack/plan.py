@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from emulator.stack.cluster_parts import ClusterParts
 from emulator.stack.commands import Plan
 from emulator.stack.installation import BIN, PROXY, ROOT, builder_host_paths, network_variables, part_environment
 from emulator.stack.parts import Part, Step
-from emulator.stack.ports import HOST, choose, detours
+from emulator.stack.ports import HOST, choose, detours, remembered
 from emulator.stack.state import StateFolder
 
 CLOUD_BUILD = "cloud_build"
@@ -38,12 +37,10 @@ def make_plan(state: StateFolder, environ: Mapping[str, str], *, backend: str) -
 
 def facts(state: StateFolder) -> dict[str, str]:
     """What `status` says beside the parts."""
-    ports: dict[str, int] = json.loads((state.path / "ports.json").read_text())
-    return {
-        "hub_url": documents.hub_url(ports),
-        "kubeconfig": str(state.path / "kubeconfig"),
-        "build_backend": state.backend(),
-    }
+    ports = remembered(state)
+    # There is none where only a cluster runs.
+    hub = {"hub_url": documents.hub_url(ports)} if "hub" in ports else {}
+    return {**hub, "kubeconfig": str(state.path / "kubeconfig"), "build_backend": state.backend()}
 
 
 def _write_documents(

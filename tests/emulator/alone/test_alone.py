@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -16,7 +18,7 @@ from tests.emulator.alone.conftest import Clusters
 from tests.emulator.kube.serving import eventually
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_ends_it_well_and_nothing_is_left(clusters: Clusters, number: signal.Signals) -> None:
     process = clusters.start()
     image = clusters.ask("image", "sleeper", "--command", "sleep 1000").strip()
@@ -25,6 +27,18 @@ def test_a_signal_ends_it_well_and_nothing_is_left(clusters: Clusters, number: s
     said = clusters.stop(process, number)
     assert said.endswith("Stopping ...\nStopped.\n")
     assert clusters.left() == []
+
+
+def test_nothing_is_left_of_one_that_is_killed_and_it_starts_again(clusters: Clusters) -> None:
+    process = clusters.start()
+    image = clusters.ask("image", "sleeper", "--command", "sleep 1000").strip()
+    clusters.kubectl("run", "sleeper", f"--image={image}")
+    clusters.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=20s")
+    clusters.look(process.pid)
+    process.kill()
+    process.communicate(timeout=30)
+    eventually(lambda: not clusters.left(), what="the end of all parts and pods")
+    clusters.start()
 
 
 def test_what_it_says_can_be_tried(clusters: Clusters) -> None:
@@ -75,8 +89,21 @@ def test_a_second_one_in_another_folder_runs_beside_it(clusters: Clusters, tmp_p
     assert supervisor not in clusters.left()
 
 
+def test_the_commands_of_the_whole_stack_tell_and_stop_it_too_where_they_are_led_there(clusters: Clusters) -> None:
+    process = clusters.start("--api-only")
+    environment = {**clusters.environment, "BINDERLESS_STATE": str(clusters.state.path)}
+    for name, said in (("status", '"healthy": true'), ("down", "Stopped.")):
+        command = [sys.executable, "-m", "emulator", name, *(["--json"] if name == "status" else [])]
+        assert said in subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60).stdout
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 def test_where_nothing_runs_the_commands_say_so(clusters: Clusters) -> None:
     assert clusters.ask("status", code=3) == clusters.ask("down") == "Nothing runs here.\n"
+    assert (
+        clusters.ask("--state", "other", "down") == clusters.ask("down", "--state", "other") == "Nothing runs here.\n"
+    )
     assert "start one: python -m emulator kube" in clusters.ask("image", "x", code=1)
 
 

@@ -39,6 +39,14 @@ def test_every_part_gets_a_port_of_its_own(state: StateFolder, public: int) -> N
     assert len(set(ports.values())) == len(PORTS)
 
 
+def test_who_wants_few_ports_gets_those_and_all_are_remembered(state: StateFolder, public: int) -> None:
+    environ = {"BINDERLESS_PORT": str(public)}
+    every = choose(state, environ, DICE)
+    few = choose(state, {}, DICE, [port for port in PORTS if port.name == "kube"])
+    assert few == {"kube": every["kube"]}
+    assert choose(state, environ, DICE) == every
+
+
 def test_the_ports_of_last_time_are_chosen_again(state: StateFolder, public: int) -> None:
     environ = {"BINDERLESS_PORT": str(public)}
     assert choose(state, environ, DICE) == choose(state, environ, DICE)
