@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from emulator.stack.installation import ROOT
 from emulator.stack.processes import Identity, alive, descendants, end, identify
 from emulator.stack.state import StateFolder
 from tests.emulator.kube.binaries import installed, npm_command
-from tests.emulator.kube.serving import eventually
+
+# Long, for a machine that has much else to do.
+START_S = 60.0
 
 __all__ = ["kubernetes", "kubernetes_api"]
 
@@ -45,7 +48,10 @@ class Clusters:
             text=True,
         )
         self._started.append(process)
-        eventually(lambda: process.poll() is not None or self._is_ready(process), what="the cluster")
+        deadline = time.monotonic() + START_S
+        while process.poll() is None and not self._is_ready(process):
+            assert time.monotonic() < deadline, "the cluster did not start"
+            time.sleep(0.02)
         self.look(process.pid)
         return process
 

@@ -23,7 +23,7 @@ def test_a_signal_ends_it_well_and_nothing_is_left(clusters: Clusters, number: s
     process = clusters.start()
     image = clusters.ask("image", "sleeper", "--command", "sleep 1000").strip()
     clusters.kubectl("run", "sleeper", f"--image={image}")
-    clusters.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=20s")
+    clusters.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=50s")
     said = clusters.stop(process, number)
     assert said.endswith("Stopping ...\nStopped.\n")
     assert clusters.left() == []
@@ -33,7 +33,7 @@ def test_nothing_is_left_of_one_that_is_killed_and_it_starts_again(clusters: Clu
     process = clusters.start()
     image = clusters.ask("image", "sleeper", "--command", "sleep 1000").strip()
     clusters.kubectl("run", "sleeper", f"--image={image}")
-    clusters.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=20s")
+    clusters.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=50s")
     clusters.look(process.pid)
     process.kill()
     process.communicate(timeout=30)
@@ -49,7 +49,7 @@ def test_what_it_says_can_be_tried(clusters: Clusters) -> None:
     assert tuple(nodes[:3]) == tuple(run[:3]) == tuple(logs[:3]) == kubeconfig
     assert "local   Ready" in clusters.kubectl(*nodes[3:])
     clusters.kubectl(*run[3:-1][:-1], "echo hi")
-    clusters.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/hello", "--timeout=20s")
+    clusters.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/hello", "--timeout=50s")
     assert clusters.kubectl(*logs[3:]) == "hi\n"
 
 
@@ -58,7 +58,7 @@ def test_objects_addresses_and_tokens_survive_and_a_pod_runs_again(clusters: Clu
     clusters.kubectl("create", "configmap", "kept", "--from-literal=k=v")
     image = clusters.ask("image", "sleeper", "--command", "sleep 1000").strip()
     clusters.kubectl("run", "sleeper", f"--image={image}")
-    clusters.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=20s")
+    clusters.kubectl("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=50s")
     kubeconfig = (clusters.state.path / "kubeconfig").read_text()
     clusters.stop(first)
     clusters.start()
@@ -137,7 +137,7 @@ def test_an_image_of_ones_own_has_files_variables_and_folders_of_the_machine(
     ).strip()
     assert image.endswith("/binderless/own:2")
     clusters.kubectl("run", "own", f"--image={image}", "--restart=Never")
-    clusters.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/own", "--timeout=20s")
+    clusters.kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/own", "--timeout=50s")
     assert clusters.kubectl("logs", "own") == "hello from /home/jovyan\nof the machine\n"
 
 

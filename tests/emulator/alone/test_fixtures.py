@@ -35,7 +35,7 @@ with running_kubernetes(Path(sys.argv[1]), api_only=True):
 
 def test_kubectl_runs_a_pod_and_reads_its_log(kubernetes: Kubernetes, kubectl: Callable[..., str]) -> None:
     kubectl("run", "hello", f"--image={kubernetes.shell_image}", "--restart=Never", "--", "sh", "-c", "echo $((6 * 7))")
-    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/hello", "--timeout=20s")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/hello", "--timeout=50s")
     assert kubectl("logs", "hello") == "42\n"
 
 
@@ -46,7 +46,7 @@ def test_the_pods_of_an_indexed_job_share_the_work(kubernetes: Kubernetes, kubec
     spec = {"completionMode": "Indexed", "completions": 3, "parallelism": 2, "template": template}
     with config.new_client_from_config(str(kubernetes.kubeconfig)) as connection:
         client.BatchV1Api(connection).create_namespaced_job("default", {"metadata": {"name": "a"}, "spec": spec})
-    kubectl("wait", "--for=condition=Complete", "job/a", "--timeout=30s")
+    kubectl("wait", "--for=condition=Complete", "job/a", "--timeout=50s")
     assert kubectl("get", "job", "a", "-o", "jsonpath={.status.completedIndexes}") == "0-2"
     said = sorted(kubectl("logs", "--selector=job-name=a").splitlines())
     assert [line.partition(",")[0] for line in said] == ["0 on a-0", "1 on a-1", "2 on a-2"]
