@@ -11,6 +11,7 @@ The services are the stubs of `benchmarks.crowd_services`, the store is SQLite, 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -66,8 +67,15 @@ class Hub:
 
 def main() -> None:
     scenarios = {"workshop": workshop, "watchers": watchers, "neighbours": neighbours, "repeat": repeat}
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.crowds", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("scenario", nargs="*", help=f"{', '.join(scenarios)}; all of them if none is named")
+    wished = parser.parse_args().scenario
+    if unknown := sorted(set(wished) - set(scenarios)):
+        parser.error(f"there is no {', '.join(unknown)}")
     print(describe())
-    for name in sys.argv[1:] or scenarios:
+    for name in wished or scenarios:
         print(f"\n{name}")
         asyncio.run(scenarios[name]())
 

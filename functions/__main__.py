@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from functions import structured_logs
 from functions.core import config as configuration
@@ -29,9 +31,12 @@ def main(arguments: list[str]) -> int:
 
 
 def _load() -> tuple[Config, list[configuration.Origin]]:
+    return configuration.load(_document(), os.environ)
+
+
+def _document() -> Mapping[str, Any]:
     path = Path(os.environ.get("BINDERLESS_CONFIG", "config.yaml"))
-    document = configuration.parse(path.read_text()) if path.exists() else {}
-    return configuration.load(document, os.environ)
+    return configuration.parse(path.read_text()) if path.exists() else {}
 
 
 def _show_config() -> int:
@@ -52,7 +57,9 @@ def _admin(words: list[str]) -> int:
     from functions import admin, wiring
 
     structured_logs.set_up()
-    admin.run(words, wiring.world().limits, say=print)
+    # Whoever closes a hub in a hurry has its configuration and access to its store, and need not have its secrets.
+    store, firestore = configuration.load_store(_document(), os.environ)
+    admin.run(words, wiring.known_limits(store, firestore), say=print)
     return 0
 
 

@@ -39,7 +39,7 @@ from functions.adapters.user_pods import UserPods
 from functions.core import config as configuration
 from functions.core.cloud_build import service_account_name
 from functions.core.ports import BuildBackend, RepoProvider, Store
-from functions.core.settings import Config, RegistrySettings
+from functions.core.settings import Config, FirestoreSettings, RegistrySettings, StoreSettings
 from functions.launching.feeds import Feeds
 from functions.launching.refs import Refs
 from functions.launching.stream import look_at_build
@@ -76,7 +76,7 @@ def world() -> World:
 
 def make_world(config: Config) -> World:
     """The world that *config* describes. Nothing is connected to before it is used."""
-    store = _store(config)
+    store = _store(config.store, config.firestore)
     launches = records.launches(store)
     limits = KnownLimits(store, time.monotonic)
     gone_s = config.launches.watcher_gone_s
@@ -110,10 +110,14 @@ def make_world(config: Config) -> World:
     return made
 
 
-def _store(config: Config) -> Store:
-    if config.store.backend == "sqlite":
-        return SQLiteStore(Path(config.store.path))
-    firestore = config.firestore
+def known_limits(store: StoreSettings, firestore: FirestoreSettings) -> KnownLimits:
+    """What the operator permits, for who needs nothing else of the world."""
+    return KnownLimits(_store(store, firestore), time.monotonic)
+
+
+def _store(store: StoreSettings, firestore: FirestoreSettings) -> Store:
+    if store.backend == "sqlite":
+        return SQLiteStore(Path(store.path))
     return FirestoreStore(project=firestore.project, database=firestore.database, endpoint=firestore.endpoint)
 
 

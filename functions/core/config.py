@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -71,10 +71,33 @@ def every_setting() -> Iterator[_Setting]:
 
 def load(document: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Config, list[Origin]]:
     """Check *document* (the parsed config.yaml) and *environ*; raise ConfigError with every problem."""
+    sections, origins = _read(document, environ, tuple(get_type_hints(Config)))
+    problems = list(_cross_checks(config := Config(**sections)))
+    if problems:
+        raise ConfigError(problems)
+    return config, origins
+
+
+def load_store(
+    document: Mapping[str, Any], environ: Mapping[str, str]
+) -> tuple[settings.StoreSettings, settings.FirestoreSettings]:
+    """Where the records are, for who needs nothing else and has none of the secrets. Raises ConfigError as `load`."""
+    sections, _ = _read(document, environ, ("store", "firestore"))
+    problems = list(_store_checks(**sections))
+    if problems:
+        raise ConfigError(problems)
+    return sections["store"], sections["firestore"]
+
+
+def _read(
+    document: Mapping[str, Any], environ: Mapping[str, str], sections: Collection[str]
+) -> tuple[dict[str, Any], list[Origin]]:
     problems = [*_unknown_keys(document), *_unknown_variables(environ)]
     origins: list[Origin] = []
-    values: dict[str, dict[str, Any]] = {section: {} for section in get_type_hints(Config)}
+    values: dict[str, dict[str, Any]] = {section: {} for section in sections}
     for item in every_setting():
+        if item.section not in values:
+            continue
         try:
             origin = _value(item, document, environ)
         except ValueError as error:
@@ -84,11 +107,8 @@ def load(document: Mapping[str, Any], environ: Mapping[str, str]) -> tuple[Confi
         values[item.section][item.field.name] = origin.value
     if problems:
         raise ConfigError(problems)
-    sections = {name: kind(**values[name]) for name, kind in get_type_hints(Config).items()}
-    problems = list(_cross_checks(config := Config(**sections)))
-    if problems:
-        raise ConfigError(problems)
-    return config, origins
+    kinds = get_type_hints(Config)
+    return {name: kinds[name](**values[name]) for name in sections}, origins
 
 
 def parse(text: str) -> Mapping[str, Any]:
@@ -213,7 +233,7 @@ def _web_problems(web: WebSettings) -> Iterator[str]:
 
 def _cross_checks(config: Config) -> Iterator[str]:
     yield from _registry_checks(config.registry)
-    yield from _store_checks(config)
+    yield from _store_checks(config.store, config.firestore)
     yield from cloud_build_problems(config.builds, config.cloud_build)
     if any(len(key) < 32 for key in token_keys(config.launches)):
         yield "launches.token_secrets: each must have at least 32 bytes, which are 64 hexadecimal digits"
@@ -234,10 +254,10 @@ def _cross_checks(config: Config) -> Iterator[str]:
             yield f"{name}: must not be empty"
 
 
-def _store_checks(config: Config) -> Iterator[str]:
-    if config.store.backend == "sqlite" and not config.store.path:
+def _store_checks(store: settings.StoreSettings, firestore: settings.FirestoreSettings) -> Iterator[str]:
+    if store.backend == "sqlite" and not store.path:
         yield "store.path: required for the sqlite store"
-    if config.store.backend == "firestore" and not config.firestore.project:
+    if store.backend == "firestore" and not firestore.project:
         yield "firestore.project: required for the firestore store"
 
 

@@ -34,6 +34,7 @@ class Remove:
 
 
 IDLE = Remove("server", "is idle")
+LOST = Remove("user", "has lost its server")
 UNCOLLECTED = Remove("server", "was never collected")
 
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from functions.core.errors import NotAllowed, QuotaExceeded
 from functions.core.rates import Rate
+from functions.core.senders import address_of
 
 _FULL = "Too many users on this BinderHub! Try again soon."
 
@@ -50,11 +51,11 @@ class Limits:
         """Whether how many servers there are matters."""
         return self.total_quota is not None or bool(self.repo_quota or self.repo_quotas)
 
-    def quota_of(self, spec: str) -> int:
-        """How many servers of `<provider>/<spec>` there may be; 0: any number."""
+    def quota_of(self, spec: str, *, resolved: str = "") -> int:
+        """How many servers of `<provider>/<spec>` there may be, which its provider spells *resolved*; 0: any number."""
         found = self.repo_quota
         for pattern, quota in self.repo_quotas.items():
-            if _fits(unquote(spec), pattern):
+            if any(_fits(unquote(form), pattern) for form in (spec, resolved)):
                 found = quota
         return found
 
@@ -69,11 +70,9 @@ class InUse:
 
 def check_sender(limits: Limits, client_ip: str) -> None:
     """Raise NotAllowed for a sender in a closed network. What is no address is in none."""
-    try:
-        address = ipaddress.ip_address(client_ip)
-    except ValueError:
+    address = address_of(client_ip)
+    if address is None:
         return
-    address = getattr(address, "ipv4_mapped", None) or address
     for network, label in limits.networks.items():
         if address in ipaddress.ip_network(network):
             raise NotAllowed(f"Requests from {label} are not allowed")
@@ -93,15 +92,17 @@ def check_spec(limits: Limits, spec: str, *, resolved: str = "") -> None:
         )
 
 
-def check_room(limits: Limits, spec: str, repo_url: str, in_use: InUse, *, queue_length: int = 0) -> None:
-    """Raise QuotaExceeded when one more launch of `<provider>/<spec>` has neither a place nor one in the queue, which
-    takes *queue_length* of a repository and of all; BinderHub's words."""
+def check_room(
+    limits: Limits, spec: str, repo_url: str, in_use: InUse, *, resolved: str = "", queue_length: int = 0
+) -> None:
+    """Raise QuotaExceeded when one more launch of `<provider>/<spec>`, which is also spelled *resolved*, has neither
+    a place nor one in the queue, which takes *queue_length* of a repository and of all; BinderHub's words."""
     refusal = refusal_of_all(limits)
     if refusal:
         raise QuotaExceeded(refusal)
     if limits.total_quota is not None and in_use.total >= limits.total_quota + queue_length:
         raise QuotaExceeded(_FULL)
-    quota = limits.quota_of(spec)
+    quota = limits.quota_of(spec, resolved=resolved)
     if quota and in_use.by_repo.get(repo_url, 0) >= quota + queue_length:
         raise QuotaExceeded(f"Too many users running {repo_url}! Try again soon.")
 

@@ -7,17 +7,19 @@ person, has or would have been given before; then by who came first. Pure.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from functions.core.launch import Launch, Phase
 from functions.core.limits import InUse, Limits
+from functions.core.senders import sender
 
 # Less is too short a while to tell from how fast places become free.
 LEAST_OBSERVED_S = 5.0
-_NETWORK_OF_ONE_PERSON_BITS = 64
+# Who waited less has found a place that was free all the time.
+LEAST_WAIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,11 @@ def places(
     """The places that *unfinished* launches and *running* servers have and wait for, where *limits* hold."""
 
     # One that nobody watches gets no server, so it must not keep others from theirs.
-    def watched(it: Launch) -> bool:
-        return now - it.last_seen_at <= watcher_gone_s
-
-    waiting = [it for it in unfinished if it.phase is Phase.WAITING and not it.build_only and watched(it)]
+    watched = [it for it in unfinished if now - it.last_seen_at <= watcher_gone_s]
+    waiting = [it for it in watched if it.phase is Phase.WAITING and not it.build_only]
     queued = [it for it in waiting if it.queued_at]
-    launching = [it for it in unfinished if it.phase is Phase.LAUNCHING]
-    unasked = [it for it in launching if not it.asked_at and watched(it)]
-    asked = [it for it in launching if it.asked_at]
+    unasked = [it for it in watched if it.phase is Phase.LAUNCHING and not it.asked_at]
+    asked = [it for it in unfinished if it.phase is Phase.LAUNCHING and it.asked_at]
     holding = [*asked, *unasked, *running]
     return Places(
         at=now,
@@ -78,6 +77,17 @@ def places(
         late=_late(unasked, [*asked, *running], limits),
         known={it.id: it.phase for it in unfinished},
     )
+
+
+def waits(
+    unfinished: Iterable[Launch], *, now: float, watcher_gone_s: float
+) -> Mapping[Literal["quota", "hub"], Sequence[float]]:
+    """For how many seconds each of those has waited who wait for a place that a quota permits, or for the Hub to take
+    their start, as far as somebody watches."""
+    watched = [it for it in unfinished if now - it.last_seen_at <= watcher_gone_s]
+    queued = (it.queued_at for it in watched if it.phase is Phase.WAITING and it.queued_at)
+    unasked = (it.named_at for it in watched if it.phase is Phase.LAUNCHING and not it.asked_at)
+    return {"quota": [now - since for since in queued], "hub": [now - since for since in unasked]}
 
 
 def in_order(waiting: Collection[Launch], holding: Collection[Launch]) -> Sequence[Launch]:
@@ -102,39 +112,37 @@ def in_order(waiting: Collection[Launch], holding: Collection[Launch]) -> Sequen
 
 
 def person(launch: Launch) -> str:
-    """Who has launched, as far as is known: by login or else by address; a whole network of IPv6, where one person has
-    as many addresses as they like."""
-    if launch.principal:
-        return f"principal:{launch.principal}"
-    try:
-        address = ipaddress.ip_address(launch.client_ip)
-    except ValueError:
-        return f"launch:{launch.id}"
-    if address.version == 6 and address.ipv4_mapped is None:
-        return str(ipaddress.ip_network((int(address), _NETWORK_OF_ONE_PERSON_BITS), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)
+    """Who has launched, as far as is known; of whom nothing is known nobody is taken for another."""
+    return sender(launch.client_ip, launch.principal, unknown=f"launch:{launch.id}")
 
 
-def roomy(places: Places, limits: Limits, spec: str, repo_url: str, arrived: Mapping[str, str]) -> bool:
-    """Whether there is a place for everybody who is known to want one, those included that have *arrived* since: so
-    nobody need be asked to wait for their turn. *arrived* is repositories by launch id."""
+def roomy(places: Places, limits: Limits, launch: Launch, arrived: Mapping[str, str]) -> bool:
+    """Whether there is a place for everybody who is known to want one, *launch* and those included that have *arrived*
+    since: so nobody need be asked to wait for their turn. *arrived* is repositories by launch id."""
     total = places.taken.total + places.waiting.total + len(arrived)
     if limits.total_quota is not None and total > limits.total_quota:
         return False
-    quota = limits.quota_of(spec)
+    quota, repo_url = quota_of(launch, limits), launch.repo.repo_url
     counts = (places.taken.by_repo.get(repo_url, 0), places.waiting.by_repo.get(repo_url, 0))
     return not quota or sum(counts) + sum(url == repo_url for url in arrived.values()) <= quota
+
+
+def quota_of(launch: Launch, limits: Limits) -> int:
+    """How many servers of its repository there may be; 0: any number."""
+    provider = launch.provider
+    return limits.quota_of(f"{provider}/{launch.spec}", resolved=f"{provider}/{launch.repo.resolved_spec}")
 
 
 def _turns(order: Sequence[Launch], holding: Collection[Launch], limits: Limits, *, now: float) -> dict[str, Turn]:
     free = None if limits.total_quota is None else limits.total_quota - len(holding)
     by_repo = Counter(it.repo.repo_url for it in holding)
-    pace_s = _pace_s([it.queued_at for it in order], [it.named_at for it in holding], now=now)
+    went = [(it.queued_at, it.named_at) for it in holding if it.queued_at]
+    pace_s = _pace_s([it.queued_at for it in order], went, now=now)
     turns: dict[str, Turn] = {}
     before: list[str] = []
     for launch in order:
         repo = launch.repo.repo_url
-        quota = limits.quota_of(f"{launch.provider}/{launch.spec}")
+        quota = quota_of(launch, limits)
         full, repo_full = free is not None and free <= 0, bool(quota) and by_repo[repo] >= quota
         if not full and not repo_full:
             turns[launch.id] = GO
@@ -152,7 +160,7 @@ def _late(unasked: Collection[Launch], holding: Collection[Launch], limits: Limi
     total, by_repo = len(holding), Counter(it.repo.repo_url for it in holding)
     late = set()
     for launch in sorted(unasked, key=lambda it: (it.named_at, it.id)):
-        repo, quota = launch.repo.repo_url, limits.quota_of(f"{launch.provider}/{launch.spec}")
+        repo, quota = launch.repo.repo_url, quota_of(launch, limits)
         if (limits.total_quota is not None and total >= limits.total_quota) or (quota and by_repo[repo] >= quota):
             late.add(launch.id)
             continue
@@ -162,17 +170,18 @@ def _late(unasked: Collection[Launch], holding: Collection[Launch], limits: Limi
 
 
 def _starts(order: Sequence[Launch], started: Iterable[Launch], *, now: float) -> dict[str, Turn]:
-    pace_s = _pace_s([it.named_at for it in order], [it.asked_at for it in started], now=now)
+    pace_s = _pace_s([it.named_at for it in order], [(it.named_at, it.asked_at) for it in started], now=now)
     return {
         launch.id: Turn(now=False, ahead=index, estimate_s=pace_s and (index + 1) * pace_s)
         for index, launch in enumerate(order)
     }
 
 
-def _pace_s(waiting_since: Collection[float], went: Iterable[float], *, now: float) -> float | None:
-    """Seconds between two turns since the queue began, None while nobody's came."""
+def _pace_s(waiting_since: Collection[float], went: Iterable[tuple[float, float]], *, now: float) -> float | None:
+    """Seconds between two turns since the queue began, None while nobody's came; *went* is who waited, from when to
+    when."""
     since = min(waiting_since, default=now)
-    count = sum(at >= since for at in went)
+    count = sum(end >= since and end - began >= LEAST_WAIT_S for began, end in went)
     return (now - since) / count if count and now - since >= LEAST_OBSERVED_S else None
 
 

@@ -78,7 +78,8 @@ def waiting(message: str) -> Event:
 
 
 def queued(turn: Turn, why: str) -> Event:
-    """Where in a queue a launch stands, and *why* there is one; the same for programs, under `queue`."""
+    """Where in a queue a launch stands, and *why* there is one; the same for programs, under `queue`. The message is
+    what people would want to hear anew."""
     left = "" if turn.estimate_s is None else f", {_in_about(turn.estimate_s)}"
     event = waiting(f"{why} You are number {turn.ahead + 1} in the queue{left}.")
     return event | {"queue": queue_of(turn)}

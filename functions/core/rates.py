@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
-import re
 from dataclasses import dataclass, replace
 from math import ceil, floor
 
 # Of Firestore: a document takes about a write a second.
 QUIET_S = 1.0
 LARGEST_SHARE = 8
-_IPV6_BITS = 64
-_WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.%]+)\](?::\d{1,5})?|(\d+\.\d+\.\d+\.\d+):\d{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +94,6 @@ def standing(share: Share, rate: Rate) -> Standing:
 def retry_after_s(share: Share, rate: Rate, *, now: float) -> int:
     """After how many whole seconds a request passes again."""
     return max(1, ceil(share.window.began_at + rate.period_s - now))
-
-
-def sender(client_ip: str, principal: str = "") -> str:
-    """Who is counted as one: whoever has signed in, or an address; of IPv6 a network, which a single computer may have.
-
-    What is no address is counted together, since anybody could write it.
-    """
-    if principal:
-        return f"principal:{principal}"
-    text = _WITH_PORT.fullmatch(client_ip)
-    try:
-        address = ipaddress.ip_address((text[1] or text[2]) if text else client_ip)
-    except ValueError:
-        return "address:unknown"
-    if isinstance(address, ipaddress.IPv4Address):
-        return f"address:{address}"
-    if address.ipv4_mapped:
-        return f"address:{address.ipv4_mapped}"
-    network = ipaddress.IPv6Address(int(address) >> _IPV6_BITS << _IPV6_BITS)
-    return f"address:{network}/{_IPV6_BITS}"
 
 
 def record_key(secret: str, who: str) -> str:

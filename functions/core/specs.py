@@ -17,6 +17,8 @@ MAX_TARGET = 8192
 MAX_SPEC = 2048
 MAX_PORT = 65535
 BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+# Of characters that mean the same without it: letters, digits, - . _ ~
+NEEDLESS_ESCAPE = re.compile(r"%(2[de]|3[0-9]|[46][1-9a-f]|5[0-9af]|7[0-9ae])", re.IGNORECASE)
 SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SHORT_SHA = re.compile(r"[0-9a-f]{4,39}")
 # git check-ref-format: what no branch or tag can be called, and no revision of ours may say.
@@ -37,7 +39,8 @@ class LaunchTarget:
 
 @dataclass(frozen=True, slots=True)
 class GitSpec:
-    """`escaped_url` is the address as the link has it, percent-encoded once more."""
+    """`url` is one address for all ways of writing it; `escaped_url` is that address, percent-encoded once more, and
+    where the link has it so, as the link has it."""
 
     url: str
     escaped_url: str
@@ -65,11 +68,11 @@ def parse_git(spec: str, *, allow_http: bool = False, allow_file: bool = False) 
     if url.rstrip(":").lower() in ("http", "https", "file"):
         hint = _likely_git(decoded(spec.rstrip("/")))
         raise InvalidSpec(f"The address of the repository must be percent-encoded, with %2F for each slash.{hint}")
-    url = _checked_url(url, allow_http=allow_http, allow_file=allow_file)
+    written, url = url, _checked_url(url, allow_http=allow_http, allow_file=allow_file)
     if not escaped_ref:
         hint = f'Did you mean "{escaped_url}/HEAD"?'
         raise InvalidSpec(f'Spec is not of the form "<percent-encoded address>/ref". {hint}')
-    return GitSpec(url, escaped_url, checked_ref(decoded(escaped_ref)))
+    return GitSpec(url, escaped_url if url == written else quote(url, safe=""), checked_ref(decoded(escaped_ref)))
 
 
 def check_length(spec: str) -> None:
@@ -138,8 +141,7 @@ def _checked_url(url: str, *, allow_http: bool, allow_file: bool) -> str:
         raise InvalidSpec("The address of a git repository begins with https://.")
     if (scheme == "http" and not allow_http) or (scheme == "file" and not allow_file):
         raise NotAllowed(f"Repositories with {scheme}:// addresses are not permitted here. Use https://.")
-    url = f"{scheme}://{rest}"
-    authority, _, path = rest.partition("/")
+    authority, slash, path = rest.partition("/")
     if "@" in authority:
         raise InvalidSpec("The address of a repository must not hold a user name or password.")
     _check_path(path)
@@ -147,7 +149,19 @@ def _checked_url(url: str, *, allow_http: bool, allow_file: bool) -> str:
         raise InvalidSpec("A file:// address has three slashes: file:///folder.")
     if scheme != "file" and not _is_authority(authority):
         raise InvalidSpec("The address of the repository holds no valid host. Write international names as xn--….")
-    return url
+    return f"{scheme}://{_plain_authority(scheme, authority)}{slash}{_plain_path(path)}"
+
+
+def _plain_authority(scheme: str, authority: str) -> str:
+    # https://www.rfc-editor.org/rfc/rfc3986#section-6.2: or a ban, a quota and an image would be of one spelling only.
+    default = {"http": ":80", "https": ":443"}.get(scheme, "")
+    return re.sub(r"\.+(?=:|\Z)", "", authority.lower()).removesuffix(default)
+
+
+def _plain_path(path: str) -> str:
+    """*path* without escapes that need not be, and empty folders, which hosts ignore."""
+    unescaped = NEEDLESS_ESCAPE.sub(lambda found: chr(int(found[1], 16)), path)
+    return re.sub("/{2,}", "/", unescaped).lstrip("/")
 
 
 def _is_authority(authority: str) -> bool:
@@ -158,5 +172,7 @@ def _is_authority(authority: str) -> bool:
 def _check_path(path: str) -> None:
     if any(char in path for char in "?#\\ "):
         raise InvalidSpec("The address of a repository must not hold ?, #, backslashes or spaces.")
+    if BROKEN_ESCAPE.search(path):
+        raise InvalidSpec("The address of the repository holds a broken percent-encoding.")
     if any(part in (".", "..") for part in unquote(unquote(path)).replace("\\", "/").split("/")):
         raise InvalidSpec("The address of a repository must not hold . or .. as a folder.")

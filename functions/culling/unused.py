@@ -13,6 +13,7 @@ from functions.core import launch as launches
 from functions.core.errors import BinderError
 from functions.core.idleness import (
     IDLE,
+    LOST,
     UNCOLLECTED,
     Keep,
     Limits,
@@ -147,8 +148,19 @@ def _judge(user: HubUser, round_: Round) -> _Removal | None:
         return _Removal(user.name, verdict, launch.id if launch else "", silent=silent)
     if server is not None:
         round_.servers.add(user.name)
+    elif not user.admin and (lost := _lost(user, round_)):
+        return lost
     round_.note("kept", "server" if server else "user", verdict.reason)
     return None
+
+
+def _lost(user: HubUser, round_: Round) -> _Removal | None:
+    """The removal of a user whose server was ready and is gone, however new both are: it has a place that somebody may
+    wait for. The Hub is asked again, since the page is older than the record."""
+    launch = next(iter(round_.world.launches.where("user", user.name, limit=1)), None)
+    if launch is None or not launch.running or round_.has_server(user.name):
+        return None
+    return _Removal(user.name, LOST, launch.id)
 
 
 def _remove(removals: Sequence[_Removal], round_: Round) -> int:

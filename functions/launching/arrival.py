@@ -137,6 +137,7 @@ def _check_room(asked: Asked, repo: ResolvedRepo, world: World) -> None:
         f"{asked.provider}/{asked.spec}",
         repo.repo_url,
         world.places.in_use() if known.counts else InUse(),
+        resolved=f"{asked.provider}/{repo.resolved_spec}",
         queue_length=world.config.launches.queue_length,
     )
 

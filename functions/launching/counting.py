@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from functions.core import rates
 from functions.core.errors import BinderError, RateExceeded
 from functions.core.rates import Standing
+from functions.core.senders import sender
 from functions.launching.arrival import Asked, comes_back
 from functions.world import World
 
@@ -23,7 +23,7 @@ def count(asked: Asked, world: World) -> Standing | None:
     if not rate.limit or asked.from_page or _comes_back(asked, world):
         return None
     try:
-        return world.rates.count(rates.sender(asked.client_ip, asked.principal), rate)
+        return world.rates.count(sender(asked.client_ip, asked.principal), rate)
     except RateExceeded:
         who = asked.principal or asked.client_ip
         log.info("rate exceeded", extra={"fields": {"sender": who, "provider": asked.provider, "spec": asked.spec}})

@@ -160,10 +160,16 @@ class _Telling:
             self._kept_alive = self._world.clock.now()
             yield progress.encode(event, EventId(self._launch.id, self._number))
 
+    def _remark(self, event: Event) -> str:
+        """An event that is no part of the story. Its id is that of what was told before, so that whoever loses the
+        connection now comes back to this launch, and keeps its place in a queue."""
+        self._kept_alive = self._world.clock.now()
+        return progress.encode(event, EventId(self._launch.id, max(self._number, self._told)))
+
     def _pause(self, message: str) -> Iterator[str]:
         """Let the time pass until the launch may be advanced again; events of a pause are not part of the story."""
         if self._launch.paused_until > self._world.clock.now():
-            yield progress.encode(progress.waiting(message))
+            yield self._remark(progress.waiting(message))
         while (left := self._launch.paused_until - self._world.clock.now()) > 0 and not self._too_long():
             yield from self._keep_alive(pause_s=min(left, 1.0))
         yield from self._keep_alive(pause_s=0.2)
@@ -171,12 +177,13 @@ class _Telling:
     def _queue(self, why: str) -> Iterator[str]:
         """Let the time pass until this launch's turn, telling where it stands. One look into the store serves all that
         wait at this instance."""
-        told: Event = {}
+        told = ""
         while not self._too_long() and not (here := turn(self._launch, self._world)).now:
-            if (event := progress.queued(here, why)) != told:
-                self._kept_alive = self._world.clock.now()
-                yield progress.encode(event)
-            told = event
+            event = progress.queued(here, why)
+            # An estimate differs a little at every look; it is told when people would put it differently.
+            if event["message"] != told:
+                yield self._remark(event)
+            told = event["message"]
             yield from self._keep_alive(pause_s=1.0)
         yield from self._keep_alive(pause_s=0.2)
 

@@ -5,7 +5,7 @@ https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
@@ -13,8 +13,9 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from functions.core.launch import Phase
+from functions.core.launch import Launch, Phase
 from functions.core.metrics import BUCKETS_S, Times, Totals
+from functions.core.places import waits
 from functions.core.rounds import COUNTED, RoundState
 from functions.reporting.outcomes import MOST_ROWS, read_totals
 from functions.state import records
@@ -80,8 +81,21 @@ def _gauges(world: World) -> Iterator[Metric]:
     # As in BinderHub, whoever still waits for a build is not launching yet.
     launching = sum(launch.phase is Phase.LAUNCHING for launch in launches)
     yield GaugeMetricFamily("binderhub_inprogress_launches", "Launches currently in progress", launching)
+    yield from _queues(launches, world)
     quotas = [getattr(provider, "quota_remaining", None) for provider in world.providers.values()]
     known = [quota for quota in quotas if quota is not None]
     if known:
         # Gists and repositories are asked for with one token.
         yield GaugeMetricFamily("binderhub_github_rate_limit_remaining", "GitHub API requests left", min(known))
+
+
+def _queues(launches: Collection[Launch], world: World) -> Iterator[Metric]:
+    length = GaugeMetricFamily("binderless_queue_length", "Launches that wait, and for what", labels=["reason"])
+    longest = GaugeMetricFamily(
+        "binderless_queue_longest_wait_seconds", "How long the one has waited that waits longest", labels=["reason"]
+    )
+    found = waits(launches, now=world.clock.now(), watcher_gone_s=world.config.launches.watcher_gone_s)
+    for reason, seconds in found.items():
+        length.add_metric([reason], len(seconds))
+        longest.add_metric([reason], max(seconds, default=0.0))
+    yield from (length, longest)

@@ -85,7 +85,7 @@ class KnownPlaces:
             return known
         moved = seen.known.get(launch.id) is not launch.phase and seen.at > max(launch.queued_at, launch.created_at)
         arrived = self._arrived_with(launch, seen)
-        if moved or roomy(seen, limits, f"{launch.provider}/{launch.spec}", launch.repo.repo_url, arrived):
+        if moved or roomy(seen, limits, launch, arrived):
             return GO
         return Turn(now=False, ahead=sum(not it.now for it in seen.turns.values()))
 

@@ -63,7 +63,12 @@ SPECS = st.one_of(
     st.lists(ENCODED, min_size=2, max_size=4).map("/".join),
     st.lists(ENCODED, min_size=2, max_size=4).map(lambda parts: "%2F".join(parts[:-1]) + "/" + parts[-1]),
 )
-REPOSITORIES = st.one_of(SPECS, *(st.lists(GOOD | ENCODED, min_size=n, max_size=n).map("/".join) for n in (1, 2)))
+ADDRESSES = st.lists(TEXT, min_size=1, max_size=3).map(
+    lambda parts: quote("https://Example.org:443/" + "/".join(parts), safe="")
+)
+REPOSITORIES = st.one_of(
+    SPECS, ADDRESSES, *(st.lists(GOOD | ENCODED, min_size=n, max_size=n).map("/".join) for n in (1, 2))
+)
 
 
 def spec_of(named: Any) -> str:

@@ -108,9 +108,99 @@ def test_what_the_hub_says_of_the_start_is_in_sight(page: Page, site: Site) -> N
     site.have_image()
     site.fakes.hub.errors += [RateLimited("JupyterHub", retry_after_s=2)]
     page.goto(site.launch_url)
-    expect(page.locator("#hint")).to_contain_text("queued")
-    status(page, "Starting your server…")
+    status(page, "Number 1 in the queue")
+    expect(page.locator("#phases [aria-current=step]")).to_have_text("Launch")
     page.wait_for_url("http://hub.test:*/**")
+
+
+def queue_up(page: Page, position: int, estimate_s: int | None = None) -> None:
+    """Let the page hear of a place in the queue, as if the hub had said so."""
+    said = f"This hub is full. You are number {position} in the queue."
+    heard = {"phase": "waiting", "message": f"{said}\n", "queue": {"position": position, "estimate_s": estimate_s}}
+    page.evaluate("(heard) => window.hear(heard)", heard)
+
+
+@pytest.fixture
+def queued(page: Page, site: Site) -> Page:
+    """A page in a queue. Its stream is the test's own: what passes `window.hear` comes to the page as an event."""
+    page.add_init_script(
+        """window.EventSource = class {
+          constructor() {
+            window.hear = (heard) => this.onmessage({ data: JSON.stringify(heard), lastEventId: "a.1" });
+            window.lose = () => this.onerror();
+            window.find = () => this.onopen();
+            setTimeout(() => this.onopen());
+          }
+          close() {}
+        }"""
+    )
+    page.clock.install()
+    page.goto(site.launch_url)
+    queue_up(page, 7)
+    return page
+
+
+def test_a_place_in_the_queue_is_in_sight(queued: Page) -> None:
+    status(queued, "Number 7 in the queue")
+    expect(queued).to_have_title(re.compile("^Number 7 in the queue"))
+    expect(queued.locator("#phases [aria-current=step]")).to_have_text("Launch")
+    expect(queued.locator("#hint")).to_have_text("Stay on this page: who is away is passed over.")
+    queue_up(queued, 3, 250)
+    status(queued, "Number 3 in the queue")
+    expect(queued.locator("#hint")).to_contain_text("Your turn comes in about 4 minutes.")
+    queue_up(queued, 1, 20)
+    expect(queued.locator("#hint")).to_contain_text("Your turn comes in less than a minute.")
+    queued.evaluate("window.hear({ phase: 'launching', message: 'Server requested\\n' })")
+    status(queued, "Starting your server…")
+    expect(queued.locator("#hint")).to_have_text("Server requested")
+
+
+def test_the_log_has_the_beginning_of_the_queue_and_not_each_of_its_moves(queued: Page) -> None:
+    for position in (6, 5, 4):
+        queue_up(queued, position)
+    queued.evaluate("window.hear({ phase: 'launching', message: 'Server requested\\n' })")
+    queued.clock.run_for(200)
+    expect(queued.locator("#log")).to_have_text("This hub is full. You are number 7 in the queue.\nServer requested\n")
+
+
+def test_who_listens_is_told_of_the_queue_now_and_then(queued: Page) -> None:
+    said = queued.locator("#said")
+    assert said.get_attribute("role") == "status"
+    expect(
+        queued.locator("#status, #hint").locator("xpath=ancestor-or-self::*[@role='status' or @aria-live]")
+    ).to_have_count(0)
+    expect(said).to_have_text("Number 7 in the queue")
+    for position in (6, 5, 4):
+        queued.clock.run_for(3_000)
+        queue_up(queued, position, 100)
+        expect(said).to_have_text("Number 7 in the queue")
+    queued.clock.run_for(25_000)
+    queue_up(queued, 3, 100)
+    expect(said).to_have_text("Number 3 in the queue, about 2 minutes")
+    queue_up(queued, 1)
+    expect(said).to_have_text("Number 1 in the queue")
+
+
+def test_a_place_in_the_queue_outlives_a_lost_connection(queued: Page) -> None:
+    queued.evaluate("window.lose()")
+    status(queued, "Connection lost; coming back…")
+    queued.evaluate("window.find()")
+    status(queued, "Number 7 in the queue")
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_nothing_moves_while_the_queue_does(queued: Page, width: int) -> None:
+    queued.set_viewport_size({"width": width, "height": 800})
+
+    def places() -> list[object]:
+        return [queued.locator(each).bounding_box() for each in ("#hint", "#phases", "#log")]
+
+    before = places()
+    for position, estimate_s in ((12, 3600), (2, 40), (1, None)):
+        queue_up(queued, position, estimate_s)
+        assert places() == before
+    queued.evaluate("window.hear({ phase: 'launching', message: 'a very long word: ' + 'x'.repeat(2000) })")
+    assert places() == before
 
 
 def test_try_again_launches_again(page: Page, site: Site) -> None:

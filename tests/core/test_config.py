@@ -131,3 +131,25 @@ def test_an_empty_document_is_fine() -> None:
 
 def test_an_empty_secret_says_so() -> None:
     assert repr(Secret()) == "Secret()"
+
+
+def test_where_the_records_are_is_known_without_any_secret() -> None:
+    store, _ = configuration.load_store({**DOCUMENT, "store": {"path": "/var/lib/store.sqlite"}}, {})
+    assert store.path == "/var/lib/store.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("document", "environ", "problem"),
+    [
+        ({}, {}, "store.path: required for the sqlite store"),
+        ({"store": {"backend": "firestore"}}, {}, "firestore.project: required for the firestore store"),
+        ({"store": {"path": 7}}, {}, "store.path: must be text, not 7"),
+        ({"store": {"path": "a"}}, {"BINDERLESS_STORE__PTH": "b"}, "BINDERLESS_STORE__PTH: no such setting"),
+    ],
+)
+def test_records_are_looked_for_nowhere_else_by_mistake(
+    document: dict[str, Any], environ: dict[str, str], problem: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        configuration.load_store(document, environ)
+    assert problem in refused.value.problems

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from time import process_time
 
 import pytest
 
@@ -81,6 +82,7 @@ def test_whether_there_is_room(commands: list[str], total: int, of_repo: int, sa
     [
         ("192.0.2.7", False),
         ("::ffff:192.0.2.7", False),
+        ("192.0.2.7:51234", False),
         ("192.0.3.7", True),
         ("2001:db8::1", False),
         ("2001:db9::1", True),
@@ -107,6 +109,12 @@ def test_a_ban_holds_for_how_the_provider_spells_the_repository() -> None:
     check_spec(limits, "gh/owner/plots.git/main")
     with pytest.raises(NotAllowed):
         check_spec(limits, "gh/owner/plots.git/main", resolved="gh/owner/plots/c0ffee")
+
+
+def test_a_quota_holds_for_how_the_provider_spells_the_repository() -> None:
+    limits = after("repo-quota gh/owner/plots/* 1", "quota off")
+    assert limits.quota_of("gh/owner/plots.git/main") == 0
+    assert limits.quota_of("gh/owner/plots.git/main", resolved="gh/owner/plots/c0ffee") == 1
 
 
 def test_a_network_can_be_let_in_again() -> None:
@@ -151,6 +159,20 @@ def test_a_pattern_made_to_be_slow_is_not() -> None:
 def test_limits_are_read_as_they_were_written() -> None:
     limits = after("ban gh/a/*", "quota 5", "repo-quota gh/b/* 7", "ban-network 192.0.2.0/24 x", "close later")
     assert read({**dataclasses.asdict(limits), "of a newer revision": 1}) == limits
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*a" * 140, "*aab" * 74, "*" + "a" * 290 + "b", "*" + "[a-z]" * 58 + "b", "*" + "?" * 290 + "b", "*" * 290 + "b"],
+)
+@pytest.mark.parametrize("spec", ["a" * 2000, "ab" * 1000], ids=["one letter", "two letters"])
+def test_no_pattern_takes_long_whatever_a_stranger_writes(pattern: str, spec: str) -> None:
+    """docs/decisions/0012-shell-patterns.md: with regular expressions there are some that take for ever."""
+    limits = after(f"ban gh/{pattern}x")
+    begun = process_time()
+    for _ in range(10):
+        check_spec(limits, f"gh/{spec}")
+    assert process_time() - begun < 0.5
 
 
 def test_limits_do_not_grow_beyond_what_a_store_takes_but_can_always_be_made_fewer() -> None:

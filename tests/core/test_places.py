@@ -147,10 +147,26 @@ def test_an_image_alone_takes_no_place() -> None:
 
 def test_an_estimate_is_told_from_how_fast_places_became_free() -> None:
     waiting = [launch(f"p{n}", who=f"192.0.2.{n}", came=NOW - 60 + n) for n in range(3)]
-    served = [launch(f"s{n}", "old", who=f"203.0.113.{n}", came=NOW - 10, phase=Phase.READY) for n in range(6)]
+    served = [went(f"s{n}", waited_s=30) for n in range(6)]
     turns = seen(waiting, served, total_quota=6).turns
     # Six in a minute.
     assert [turns[f"p{n}"].estimate_s for n in range(3)] == [10.0, 20.0, 30.0]
+
+
+def went(name: str, *, waited_s: float) -> Launch:
+    """A launch that has had its turn a moment ago."""
+    found = launch(name, "old", who=f"address of {name}", came=NOW - 10 - waited_s, phase=Phase.READY)
+    return replace(found, named_at=NOW - 10, asked_at=NOW - 10)
+
+
+def test_those_who_filled_the_places_at_once_tell_nothing_of_how_fast_places_become_free() -> None:
+    """A workshop: everybody comes in one moment, a few get the places that are free, and keep them for an hour."""
+    waiting = [launch(f"p{n}", who=f"192.0.2.{n}", came=NOW - 12) for n in range(3)]
+    found = seen(waiting, [went(f"s{n}", waited_s=3) for n in range(6)], total_quota=6)
+    assert {turn.estimate_s for turn in found.turns.values()} == {None}
+    starts = [replace(it, phase=Phase.LAUNCHING, user=it.id, named_at=it.created_at) for it in waiting]
+    found = seen(starts, [went(f"s{n}", waited_s=3) for n in range(6)])
+    assert {turn.estimate_s for turn in found.starts.values()} == {None}
 
 
 def test_nothing_is_estimated_before_a_place_became_free() -> None:

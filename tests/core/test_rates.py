@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,33 +71,6 @@ def test_nobody_is_told_to_come_back_too_early(
     wait_s = rates.retry_after_s(share, rate, now=now)
     assert wait_s >= 1
     assert rates.take(share.window, rate, now=now + wait_s).unused == 1
-
-
-@pytest.mark.parametrize(
-    ("client_ip", "who"),
-    [
-        ("192.0.2.7", "address:192.0.2.7"),
-        ("192.0.2.7:51234", "address:192.0.2.7"),
-        ("::ffff:192.0.2.7", "address:192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "address:2001:db8:1:2::/64"),
-        ("2001:DB8:1:2::", "address:2001:db8:1:2::/64"),
-        ("[2001:db8:1:2::9]:443", "address:2001:db8:1:2::/64"),
-        ("[2001:db8:1:2::9]", "address:2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "address:fe80::/64"),
-        ("2001:db8:1:3::9", "address:2001:db8:1:3::/64"),
-        ("", "address:unknown"),
-        ("principal:root", "address:unknown"),
-        ("192.0.2.07", "address:unknown"),
-        ("\u0661.1.1.1", "address:unknown"),
-        ("x" * 5000, "address:unknown"),
-    ],
-)
-def test_who_is_counted_as_one(client_ip: str, who: str) -> None:
-    assert rates.sender(client_ip) == who
-
-
-def test_whoever_has_signed_in_is_counted_alone() -> None:
-    assert rates.sender("192.0.2.7", "ada") == "principal:ada"
 
 
 def test_no_address_is_among_what_is_stored() -> None:

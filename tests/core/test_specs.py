@@ -134,6 +134,7 @@ BAD_URLS = {
     "look-alike": "https://exаmple.org/a",
     "full-width": "https://①②⑦.0.0.1/a",
     "escaped host": "https://127.0.0%2e1/a",
+    "half an escape": "https://example.org/%6%63a",
     "port": "https://example.org:99x/a",
     "port zero": "https://example.org:0/a",
     "port beyond the last": "https://example.org:65536/a",
@@ -173,6 +174,37 @@ def test_a_hint_repeats_no_password(spec: str) -> None:
 
 def test_a_scheme_is_written_in_small_letters() -> None:
     assert parse_git("HTTPS%3A%2F%2Fexample.org%2FA/HEAD").url == "https://example.org/A"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "https://Git.Example.ORG/A/plots",
+        "https://git.example.org:443/A/plots",
+        "https://git.example.org./A/plots",
+        "https://git.example.org.:443/A/plots",
+        "https://git.example.org/%41/%70lots",
+        "https://git.example.org//A///plots",
+    ],
+)
+def test_an_address_is_one_however_it_is_written(spelled: str) -> None:
+    """Or each way of writing it would have a quota, an image and a build of its own, and pass a ban."""
+    plain = "https://git.example.org/A/plots"
+    assert parse_git(f"{escaped(spelled)}/HEAD") == GitSpec(plain, escaped(plain), "HEAD")
+
+
+def test_what_differs_for_a_host_stays_as_it_is() -> None:
+    for url in ("https://example.org/a%2Fb", "https://example.org:8443/a", "https://example.org/a%256c"):
+        assert parse_git(f"{escaped(url)}/HEAD").url == url
+
+
+@given(st.text(alphabet="aA%26c:./~", max_size=30))
+def test_an_address_cannot_be_written_so_that_its_plain_form_has_another(noise: str) -> None:
+    try:
+        url = parse_git(f"{escaped(f'https://example.org/{noise}')}/HEAD").url
+    except BinderError:
+        return
+    assert parse_git(f"{escaped(url)}/HEAD").url == url
 
 
 @pytest.mark.parametrize("ref", ["a" * 40 + "/../x", "a" * 40 + "\n", "A" * 40, "a" * 39, "a" * 41, "g" * 40, ""])

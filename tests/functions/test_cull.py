@@ -217,6 +217,30 @@ def test_a_server_that_was_collected_is_kept() -> None:
     assert fakes.hub.deleted == []
 
 
+def test_a_server_that_is_gone_gives_its_place_back_at_once() -> None:
+    """It ended by itself, or was stopped at the Hub; its user is a minute old."""
+    fakes = Fakes()
+    launched(fakes, collected=True)
+    [(user, _)] = fakes.hub.started
+    fakes.hub.set_server(user, None)
+    assert run(fakes, "?dry_run=true")["removed"]["user"] == {"has lost its server": 1}
+    assert run(fakes)["removed"]["user"] == {"has lost its server": 1}
+    [launch] = fakes.world().launches.where("open", "no")
+    assert (launch.phase, fakes.hub.deleted) == (Phase.STOPPED, [user])
+
+
+def test_a_server_that_came_after_the_hubs_page_is_not_gone() -> None:
+    fakes = Fakes()
+    launched(fakes, collected=True)
+    [(user, _)] = fakes.hub.started
+    now = fakes.hub.user(user)
+    assert now is not None
+    page = UserPage(users=[replace(now, server=None)], next_offset=None)
+    fakes.hub.users = lambda offset=0: page  # type: ignore[method-assign]
+    run(fakes)
+    assert fakes.hub.deleted == []
+
+
 def test_records_of_what_is_over_are_forgotten_with_the_way_back_to_them() -> None:
     fakes = Fakes()
     launched(fakes, collected=True)

@@ -25,6 +25,8 @@ FAMILIES = {
     ("binderhub_inprogress_launches", "gauge"): set(),
     ("binderhub_github_rate_limit_remaining", "gauge"): set(),
     # Ours; nothing was removed or mended yet.
+    ("binderless_queue_length", "gauge"): {"reason"},
+    ("binderless_queue_longest_wait_seconds", "gauge"): {"reason"},
     ("binderless_removed", "counter"): set(),
     ("binderless_mended", "counter"): set(),
 }

@@ -10,17 +10,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
 
 from functions import admin
 from functions.application import make_application
 from functions.core.errors import RateLimited, UpstreamError
 from functions.core.launch import Launch, Phase
+from functions.core.progress import parse_event_id
 from functions.launching.advance import advance
 from functions.launching.arrival import arrive
 from functions.launching.stream import SEEN_EVERY_S, launch_stream
 from functions.state.places import LIFE_S
 from functions.world import World
-from tests.fakes.world import Fakes
+from tests.fakes.world import Fakes, events
 from tests.functions.following import SPEC, asked, follow, launch, phases
 
 STOPPED = partial(replace, phase=Phase.STOPPED)
@@ -71,6 +73,39 @@ def test_the_stream_tells_a_position_once_and_says_when_it_changes(fakes: Fakes)
     fakes.world().launches.change(before.id, STOPPED)
     assert waits(told)["queue"]["position"] == 1
     assert fakes.clock.time - started <= LIFE_S + 1
+
+
+def test_a_position_is_not_told_again_for_a_second_more_or_less_of_its_estimate(fakes: Fakes) -> None:
+    command(fakes, "quota 1")
+    world = fakes.world()
+    first, second, _ = (come(world, who) for who in PEOPLE[:3])
+    chunks = launch_stream(asked(), world)
+    begun = fakes.clock.time
+    while fakes.clock.time < begun + 20:
+        next(chunks)
+    world.launches.change(first.id, STOPPED)
+    fakes.clock.sleep(LIFE_S)
+    advance(second.id, world)
+    told: list[dict[str, Any]] = []
+    while fakes.clock.time < begun + 50:
+        told += events([next(chunks)])
+    assert [event["queue"]["position"] for event in told] == [2] * len(told)
+    # Ten looks, each with another estimate; in words it is a minute, and then two.
+    assert 1 <= len(told) <= 2
+    assert told[0]["queue"]["estimate_s"] > 30
+
+
+def test_who_loses_the_connection_in_the_queue_comes_back_to_the_same_launch(fakes: Fakes) -> None:
+    """A page of another site has no cookie: only the id of the last event, if one was told."""
+    command(fakes, "quota 1")
+    first = come(fakes.world(), PEOPLE[0])
+    chunks = launch_stream(asked(), fakes.world())
+    heard = next(chunk for chunk in chunks if "queue" in chunk)
+    last = parse_event_id(heard.partition("id: ")[2].partition("\n")[0])
+    assert last is not None
+    fakes.world().launches.change(first.id, STOPPED)
+    assert phases(launch(fakes.world(), asked(resume=last))) == ["built", "launching", "ready"]
+    assert len(fakes.hub.started) == 2
 
 
 def test_an_image_is_built_while_its_launch_waits_for_a_place(fakes: Fakes) -> None:
@@ -328,5 +363,30 @@ def test_the_position_is_json_that_clients_can_ignore(fakes: Fakes) -> None:
     command(fakes, "quota 1")
     come(fakes.world(), PEOPLE[0])
     event = waits(follow(fakes.world()))
-    assert set(event) == {"phase", "message", "queue"}
+    assert set(event) - {"id"} == {"phase", "message", "queue"}
     assert json.loads(json.dumps(event)) == event
+
+
+def test_every_instance_tells_how_many_wait_for_what_and_how_long(fakes: Fakes) -> None:
+    def told(reason: str) -> tuple[float | None, float | None]:
+        found = [
+            value(f'{name}{{reason="{reason}"}}', make_application(fakes.world()).test_client())
+            for name in ("binderless_queue_length", "binderless_queue_longest_wait_seconds")
+        ]
+        return found[0], found[1]
+
+    assert (told("quota"), told("hub")) == ((0, 0), (0, 0))
+    BusyHub(fakes, limit=1, retry_after_s=45)
+    command(fakes, "quota 3")
+    for who in PEOPLE[:5]:
+        come(fakes.world(), who)
+        fakes.clock.sleep(LIFE_S)
+    assert told("quota") == (2, 2 * LIFE_S)
+    assert told("hub") == (2, 4 * LIFE_S)
+    fakes.clock.sleep(61)
+    assert (told("quota"), told("hub")) == ((0, 0), (0, 0))
+
+
+def value(series: str, client: FlaskClient) -> float | None:
+    lines = client.get("/metrics").get_data(as_text=True).splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(series)), None)

@@ -24,6 +24,9 @@ const ADVICE = {
 // Until a gateway in front of us has recovered; EventSource itself comes back only to connections that broke.
 const PAUSES_S = [1, 2, 4, 8, 15, 30];
 
+// Who listens to the page is told of a place in the queue now and then; who looks at it sees every change.
+const SPOKEN_EVERY_MS = 30_000;
+
 const byId = (id) => document.getElementById(id);
 const page = byId("launch");
 const log = new LogView(byId("log"));
@@ -35,18 +38,47 @@ const looking = byId("status").textContent;
 
 let launch = "";
 let reached = -1;
+let queue = null;
+let spoken = { position: 0, at: -Infinity };
 let failures = 0;
 let began = Date.now();
 
-function say(status, hint = "") {
+function show(status, hint = "") {
   byId("status").textContent = status;
   byId("hint").textContent = hint;
   document.title = `${status} ${title}`;
 }
 
+function say(status, hint = "") {
+  show(status, hint);
+  byId("said").textContent = status;
+  spoken = { position: 0, at: -Infinity };
+}
+
+function showQueue({ position, estimate_s: seconds }) {
+  const status = `Number ${position} in the queue`;
+  const left = inAbout(seconds);
+  show(status, `${left ? `Your turn comes in ${left}. ` : ""}Stay on this page: who is away is passed over.`);
+  const isNext = position === 1 && spoken.position !== 1;
+  if (!isNext && Date.now() - spoken.at < SPOKEN_EVERY_MS) return;
+  byId("said").textContent = left ? `${status}, ${left}` : status;
+  spoken = { position, at: Date.now() };
+}
+
+function inAbout(seconds) {
+  if (seconds === null) return "";
+  const minutes = Math.round(seconds / 60);
+  return minutes > 1 ? `about ${minutes} minutes` : minutes ? "about a minute" : "less than a minute";
+}
+
+function showNow() {
+  if (queue) showQueue(queue);
+  else say(...(reached < 0 ? [looking] : SAID[STEPS[reached]]));
+}
+
 function showStep(step) {
   reached = step;
-  say(...SAID[STEPS[reached]]);
+  showNow();
   for (const [at, item] of [...byId("phases").children].entries()) {
     item.className = at < reached ? "done" : at === reached ? "current" : "";
     if (at === reached) item.setAttribute("aria-current", "step");
@@ -65,6 +97,7 @@ function enter(id) {
   if (launch) log.clear();
   launch = id;
   reached = -1;
+  queue = null;
   if (history.state?.launch === id) began = history.state.began;
   else history.replaceState({ launch, began }, "");
   showElapsed();
@@ -74,13 +107,17 @@ function hear(event, id) {
   failures = 0;
   if (id && id !== launch) enter(id);
   const phase = (event.phase ?? "building").toLowerCase();
-  if (event.message) log.write(event.message);
+  // That there is a queue is a line of the log; how it moves is not.
+  if (event.message && !(event.queue && queue)) log.write(event.message);
   if (phase === "failed") return fail(event.message ?? "", event.status_code);
   // A launch only ever gets further, and most events are lines of a log.
-  const step = STEPS.indexOf(STEP_OF[phase]);
+  const step = STEPS.indexOf(event.queue ? "launching" : STEP_OF[phase]);
+  const waited = queue !== null;
+  queue = event.queue ?? null;
   if (step > reached) showStep(step);
+  else if (queue || waited) showNow();
   // What the Hub says of the start, or why it has to wait.
-  if (STEPS[reached] === "launching" && phase !== "built") byId("hint").textContent = plain(event.message ?? "");
+  if (STEPS[reached] === "launching" && phase !== "built" && !queue) byId("hint").textContent = plain(event.message ?? "");
   if (phase === "ready") finish(event);
 }
 
@@ -113,7 +150,7 @@ function end() {
 
 function follow() {
   source = new EventSource(`${baseUrl}build/${provider}/${spec}${pass}`);
-  source.onopen = () => (reached < 0 ? say(looking) : showStep(reached));
+  source.onopen = showNow;
   source.onmessage = (message) => hear(JSON.parse(message.data), message.lastEventId.split(".")[0]);
   source.onerror = lost;
 }
