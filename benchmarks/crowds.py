@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -251,10 +252,14 @@ def _process(arguments: list[str], environment: dict[str, str]) -> Iterator[subp
     try:
         yield process
     finally:
+        # Workers outlive a server that is killed, for as long as their streams do.
+        all_of_it = family(process.pid)
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(5)
-        process.kill()
+        for pid in all_of_it:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         process.wait()
 
 
