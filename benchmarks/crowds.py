@@ -128,8 +128,8 @@ async def neighbours() -> None:
                 print(f"  a build of 2 s, {name}: {median(s.seconds for s in stories):.2f} s to its end")
 
 
-async def repeat(times: int = 100) -> None:
-    """A link whose image is there and whose commit was asked for just now."""
+async def repeat(times: int = 50) -> None:
+    """A link whose image is there and whose commit is known; fewer times than the Hub takes starts at once."""
     with running(instances=1) as hub:
         async with client() as http:
             await plan(hub, http, lines=1, seconds=0.1)
