@@ -254,6 +254,16 @@ def test_a_repository_that_is_private_or_gone_is_ignored() -> None:
     assert due(made) == 0
 
 
+def test_the_host_is_asked_once_for_a_branch_that_is_also_head() -> None:
+    made = fakes()
+    made.provider.know(MAIN.spec, SHAS[0])
+    prebuild(MAIN, made.world())
+    assert made.provider.asked == [MAIN.spec]
+    head = made.world().refs.resolve(made.provider, MAIN.head_spec).repo
+    assert (head.sha, head.spec) == (SHAS[0], MAIN.head_spec)
+    assert made.provider.asked == [MAIN.spec]
+
+
 @pytest.mark.parametrize(
     ("push", "settings"),
     [
