@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from aiohttp import web
@@ -67,9 +68,11 @@ async def _send_log(request: web.Request, pod: Pod, options: LogOptions) -> web.
         raise web.HTTPBadRequest(text=_why_not(pod, container, previous=previous))
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     await response.prepare(request)
-    async for piece in read_log(place.path, options, place.ended):
-        await response.write(piece)
-    await response.write_eof()
+    # Whoever reads may leave at any moment, or be killed.
+    with suppress(ConnectionResetError):
+        async for piece in read_log(place.path, options, place.ended):
+            await response.write(piece)
+        await response.write_eof()
     return response
 
 
