@@ -66,8 +66,9 @@ SPECS = st.one_of(
 ADDRESSES = st.lists(TEXT, min_size=1, max_size=3).map(
     lambda parts: quote("https://Example.org:443/" + "/".join(parts), safe="")
 )
+PROJECTS = st.lists(GOOD, min_size=2, max_size=3).map(lambda parts: quote("/".join(parts), safe=""))
 REPOSITORIES = st.one_of(
-    SPECS, ADDRESSES, *(st.lists(GOOD | ENCODED, min_size=n, max_size=n).map("/".join) for n in (1, 2))
+    SPECS, ADDRESSES, PROJECTS, *(st.lists(GOOD | ENCODED, min_size=n, max_size=n).map("/".join) for n in (1, 2))
 )
 
 
