@@ -16,7 +16,7 @@ from multidict import MultiMapping
 from emulator.kube.cluster import Cluster
 from emulator.kube.errors import bad_request, internal_error
 from emulator.kube.kinds import PODS
-from emulator.kube.objects import Object, dig, name_of
+from emulator.kube.objects import dig, name_of
 from emulator.kube.pod_logs import container_of, kubelet_url
 from emulator.kube.reads import truth
 from emulator.kube.routes import Target
@@ -49,9 +49,7 @@ def source_of(cluster: Cluster, target: Target, query: MultiMapping[str]) -> Str
     if forwards:
         return StreamSource(f"{base}/portForward/{place}", list(_ports(query)), FORWARD_PROTOCOLS)
     parameters = list(_streams(query))
-    if target.part == "attach":
-        _check_attach(pod, container, query)
-    else:
+    if target.part == "exec":
         command = query.getall("command", [])
         if not command:
             raise bad_request("you must specify at least 1 command for the container")
@@ -78,14 +76,6 @@ def _ports(query: MultiMapping[str]) -> Iterator[tuple[str, str]]:
         if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
             raise bad_request(f"port {port!r} must be between 1 and 65535")
         yield "port", port
-
-
-def _check_attach(pod: Object, container: str, query: MultiMapping[str]) -> None:
-    if truth(query.get("stdin")) or truth(query.get("tty")):
-        # The standard input of containers is empty here, and none has a terminal.
-        raise bad_request(
-            f"container {container} of pod {name_of(pod)} has neither an input nor a terminal to attach to"
-        )
 
 
 async def pass_on_stream(

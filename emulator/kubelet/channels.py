@@ -11,7 +11,7 @@ import json
 from collections.abc import Collection, Coroutine, Mapping
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
@@ -19,7 +19,6 @@ from emulator.kubelet.executing import Session
 
 V4, V5 = "v4.channel.k8s.io", "v5.channel.k8s.io"
 SUCCESS: dict[str, Any] = {"metadata": {}, "status": "Success"}
-_END_OF_INPUT = b"\x04"
 _CHUNK_BYTES = 32 * 1024
 # What a command has left behind may hold its output open for ever.
 _DRAIN_S = 0.3
@@ -81,12 +80,6 @@ async def first_of(*work: Coroutine[Any, Any, None]) -> None:
         task.result()
 
 
-async def until_left(socket: web.WebSocketResponse) -> None:
-    """Hear nothing of what the client says but that it leaves."""
-    async for _message in socket:
-        continue
-
-
 async def attend(socket: web.WebSocketResponse, session: Session, wanted: Collection[Channel]) -> None:
     """Connect a command with its client until one of the two ends; tell the client how the command ended.
 
@@ -104,7 +97,7 @@ async def attend(socket: web.WebSocketResponse, session: Session, wanted: Collec
         await send_status(socket, exit_status(await asyncio.shield(ended)))
 
     try:
-        await first_of(tell(), _hear(socket, session))
+        await first_of(tell(), hear(socket, session))
     finally:
         ended.cancel()
         await asyncio.gather(ended, return_exceptions=True)
@@ -132,37 +125,35 @@ async def _read(stream: asyncio.StreamReader, ended: asyncio.Future[int]) -> byt
         reading.cancel()
 
 
-async def _hear(socket: web.WebSocketResponse, session: Session) -> None:
-    """Take what the client sends, until it leaves."""
+class Listener(Protocol):
+    """What a client speaks to."""
+
+    async def write(self, content: bytes) -> None: ...
+
+    async def end_input(self) -> None: ...
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Raises ValueError."""
+        ...
+
+
+async def hear(socket: web.WebSocketResponse, listener: Listener) -> None:
+    """Pass on what the client sends, until it leaves."""
     async for message in socket:
         content = message.data.encode() if message.type is WSMsgType.TEXT else message.data
         if not isinstance(content, bytes) or not content:
             continue
         channel, content = content[0], content[1:]
         if channel == Channel.STDIN:
-            await _write(session, content)
+            await listener.write(content)
         elif channel == Channel.RESIZE:
-            _resize(session, content)
+            await _resize(listener, content)
         elif channel == Channel.CLOSE and content == bytes([Channel.STDIN]) and socket.ws_protocol == V5:
-            await _end_input(session)
+            await listener.end_input()
 
 
-async def _write(session: Session, content: bytes) -> None:
-    if session.input is not None:
-        with suppress(ConnectionError, OSError):
-            session.input.write(content)
-            await session.input.drain()
-
-
-async def _end_input(session: Session) -> None:
-    if session.terminal is not None:
-        await _write(session, _END_OF_INPUT)
-    elif session.input is not None:
-        session.input.close()
-
-
-def _resize(session: Session, content: bytes) -> None:
+async def _resize(listener: Listener, content: bytes) -> None:
     # A client that sends nonsense has the size that it had.
     with suppress(ValueError, KeyError, TypeError):
         size = json.loads(content)
-        session.resize(int(size["Width"]), int(size["Height"]))
+        await listener.resize(int(size["Width"]), int(size["Height"]))

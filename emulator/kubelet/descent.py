@@ -28,6 +28,15 @@ def start_time(pid: int) -> int | None:
     return None if fields is None or fields[0] in ("Z", "X") else int(fields[19])
 
 
+def name_of(pid: int) -> str:
+    """What process *pid* is called; empty when it does not run any more."""
+    try:
+        with open(f"/proc/{pid}/comm", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def children(pid: int) -> list[int]:
     """The children of the only thread of *pid*."""
     try:

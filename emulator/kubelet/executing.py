@@ -26,6 +26,7 @@ _ROOT = str(Path(__file__).parents[2])
 _SCRIPT = (
     "import sys; sys.path.append(sys.argv[1]); from emulator.kubelet.session import main; sys.exit(main(sys.argv[2:]))"
 )
+_END_OF_INPUT = b"\x04"
 # A container's own process could write to the pipe, too.
 _LONGEST_STATUS_BYTES = 4096
 _HANG_UP_S = 2.0
@@ -74,7 +75,21 @@ class Session:
         code = await self.process.wait()
         return code if code >= 0 else 128 - code
 
-    def resize(self, columns: int, rows: int) -> None:
+    async def write(self, content: bytes) -> None:
+        """Say something to the command, if it hears; wait until there is room for it."""
+        if self.input is not None:
+            with suppress(ConnectionError, OSError):
+                self.input.write(content)
+                await self.input.drain()
+
+    async def end_input(self) -> None:
+        """Say that nothing more is going to be said."""
+        if self.terminal is not None:
+            await self.write(_END_OF_INPUT)
+        elif self.input is not None:
+            self.input.close()
+
+    async def resize(self, columns: int, rows: int) -> None:
         """Tell the terminal, if there is one, how large it is now. Raises ValueError for sizes that none has."""
         if self.terminal is not None:
             try:

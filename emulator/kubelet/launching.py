@@ -19,6 +19,8 @@ from emulator.kubelet.sandbox import Mount, Sandbox
 from emulator.kubelet.volumes import make_mount_points
 
 DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": HOME}
+# As container runtimes have it, whatever the client's is.
+TERMINAL = {"TERM": "xterm"}
 TERMINATION_LOG = "/dev/termination-log"
 _HOME = re.compile(re.escape(HOME) + r"(?=$|[/:])")
 _LONGEST_MESSAGE_BYTES = 4096
@@ -96,9 +98,9 @@ class ContainerFolder:
             return ""
 
 
-def environment_of(image: PulledImage, pod: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, str]:
+def environment_of(image: PulledImage, pod: Mapping[str, Any], own: Mapping[str, str], *, tty: bool) -> dict[str, str]:
     """The whole environment: what the spec says counts more than what the image says."""
-    return DEFAULTS | image.env | {"HOSTNAME": host_name(pod)} | dict(own)
+    return DEFAULTS | (TERMINAL if tty else {}) | image.env | {"HOSTNAME": host_name(pod)} | dict(own)
 
 
 def sandbox_of(

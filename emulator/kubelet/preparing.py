@@ -103,7 +103,7 @@ class Preparation:
             self.spec,
             image=image,
             pod=around.pod,
-            environment=environment_of(image, around.pod, own),
+            environment=environment_of(image, around.pod, own, tty=bool(self.spec.get("tty"))),
             folder=folder,
             layout=services.layout,
             operator_paths=host_paths(image, registry=services.registry),
@@ -132,6 +132,9 @@ class Preparation:
             image_id=image,
             end_with=services.end_with,
             claim=services.addresses.claim(self._uid),
+            stdin=bool(self.spec.get("stdin")),
+            stdin_once=bool(self.spec.get("stdinOnce")),
+            tty=bool(self.spec.get("tty")),
         )
 
     @property

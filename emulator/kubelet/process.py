@@ -155,7 +155,13 @@ def find_runtime() -> Bubblewrap | None:
     try:
         with runtime.prepared(sandbox) as (command, fds):
             tried = subprocess.run(
-                [*command, "--", "/bin/true"], env=CLEAN, pass_fds=fds, capture_output=True, timeout=10
+                [*command, "--", "/bin/true"],
+                env=CLEAN,
+                pass_fds=fds,
+                # Not the terminal of whoever starts us, which would be given to the account.
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=10,
             )
     except (OSError, subprocess.TimeoutExpired):
         return None

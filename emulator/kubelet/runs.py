@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _PATIENCE_S = 10.0
 _LOOK_S = 0.02
 _LONGEST_BYTES = 8 * 2**20
+_DOOR = ".door"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +96,12 @@ class Run:
 
 
 class Record:
-    """The record of one container's newest run."""
+    """The record of one container's newest run, and its *door*: where its outermost process is reached."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # Names of containers have no dots.
+        self.door = path.with_name(path.name + _DOOR)
 
     def begin(self, facts: Mapping[str, object]) -> int:
         """Begin anew with *facts*; return the file, locked, for the run's outermost process."""
@@ -182,7 +185,8 @@ class Runs:
 
     def _of(self, uid: str) -> Iterator[Record]:
         folder = self._folder / uid
-        return (Record(each) for each in (folder.iterdir() if folder.is_dir() else ()))
+        found = folder.iterdir() if folder.is_dir() else ()
+        return (Record(each) for each in found if each.suffix != _DOOR)
 
 
 def cgroup_name(uid: str, container: str, number: int) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -26,14 +25,17 @@ from emulator.kubelet.descent import (
     PR_SET_PDEATHSIG,
     children,
     kill_descendants,
+    name_of,
     prctl,
     start_time,
 )
 from emulator.kubelet.logfile import LogFile
+from emulator.kubelet.stdio import Input, Stdio, pipe, take_terminal
+from emulator.kubelet.visitors import Visitors
+from emulator.kubelet.watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
 _CHUNK_BYTES = 65536
@@ -49,10 +51,15 @@ class Shim:
     def __init__(self, spec: dict[str, Any], record: int, ready: int) -> None:
         self._spec, self._record, self._ready = spec, record, ready
         self._log = LogFile(spec["log"], limit_bytes=spec["log_limit_bytes"])
-        # Unlike `poll`, it tells first what was ready first: lines of the two streams mostly stay in their order.
-        self._poll = select.epoll()
-        self._readers: dict[int, Callable[[int], None]] = {}
-        self._streams: dict[int, str] = {}
+        self._watch = Watch()
+        self._stdio = Stdio(stdin=spec["stdin"], tty=spec["tty"], user=spec["user"])
+        self._visitors = Visitors(
+            spec["door"],
+            self._watch,
+            given=None if self._stdio.typed is None else Input(self._stdio.typed, self._watch),
+            terminal=self._stdio.terminal,
+            once=spec["stdin_once"],
+        )
         # Kept: one that is forgotten is waited for by its destructor, which would take the exit status.
         self._process: subprocess.Popen[bytes] | None = None
         self._child = 0
@@ -65,6 +72,9 @@ class Shim:
         self._told = b""
         self._executed = False
         self._root: int | None = None
+        # What the process that takes the terminal before the command does has to say, as long as it is there.
+        self._goes_before = bool(spec["foreground"])
+        self._failed = b""
 
     def run(self) -> None:
         """Return when nothing of the container is left and all it said is in the log."""
@@ -80,52 +90,59 @@ class Shim:
             kill_descendants()
             self._drain()
             self._end()
+            self._visitors.leave()
 
     def _listen(self) -> None:
         prctl(PR_SET_CHILD_SUBREAPER, 1)
-        read_end, write_end = _pipe()
+        read_end, write_end = pipe()
         os.set_blocking(write_end, False)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
         for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1):
             signal.signal(number, _noted)
-        self._read(read_end, self._signalled)
+        self._watch.set(read_end, self._signalled)
         pid, started = self._spec["end_with"]
         try:
-            self._read(os.pidfd_open(pid), self._left_alone)
+            self._watch.set(os.pidfd_open(pid), self._left_alone)
         except ProcessLookupError:
             self._cut_short = True
         self._cut_short = self._cut_short or start_time(pid) != started
 
     def _start(self) -> None:
-        spec, outputs = self._spec, [_pipe(), _pipe()]
-        for (read_end, write_end), stream in zip(outputs, ("stdout", "stderr"), strict=True):
-            self._streams[read_end] = stream
-            self._read(read_end, self._hear)
-            if spec["user"]:
-                # /dev/stdout and /dev/stderr are opened by path, by whoever owns the pipe.
-                os.fchown(write_end, *spec["user"])
-        command, passed = list(spec["argv"]), list(spec["passed"])
-        if spec["wrapper"]:
-            status, told = _pipe()
-            self._read(status, self._learn)
-            command = [*spec["wrapper"], "--json-status-fd", str(told), "--", *command]
-            passed.append(told)
+        spec, passed = self._spec, list(self._spec["passed"])
+        for fd in self._stdio.outputs:
+            self._watch.set(fd, self._hear)
+        command = self._wrapped(passed) if spec["wrapper"] else spec["argv"]
+        stdin, stdout, stderr = self._stdio.inner
         self._process = subprocess.Popen(
             command,
             env=spec["environment"],
             cwd=spec["working_dir"],
-            stdin=subprocess.DEVNULL,
-            stdout=outputs[0][1],
-            stderr=outputs[1][1],
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
             pass_fds=passed,
             start_new_session=True,
             preexec_fn=self._become,
         )
         self._child = self._process.pid
-        for fd in (*(write_end for _, write_end in outputs), *passed):
+        self._stdio.give_away()
+        for fd in passed:
             os.close(fd)
         if not spec["wrapper"]:
             self._is_running(self._child)
+
+    def _wrapped(self, passed: list[int]) -> list[str]:
+        """The command with what shuts it in, and what takes its terminal; adds to *passed* where they tell of it."""
+        spec, command = self._spec, list(self._spec["argv"])
+        if spec["foreground"]:
+            begun, told = pipe()
+            self._watch.set(begun, self._go_on)
+            passed.append(told)
+            command = [*spec["foreground"], str(told), *command]
+        status, told = pipe()
+        self._watch.set(status, self._learn)
+        passed.append(told)
+        return [*spec["wrapper"], "--json-status-fd", str(told), "--", *command]
 
     def _become(self) -> None:
         """In the child: join the control groups, be the container's account, and end with the shim."""
@@ -138,18 +155,19 @@ class Shim:
             os.setresgid(gid, gid, gid)
             os.setresuid(uid, uid, uid)
             prctl(PR_SET_NO_NEW_PRIVS, 1)
+        if self._stdio.terminal is not None and not self._spec["wrapper"]:
+            take_terminal()
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def _step(self) -> None:
-        for fd, _ in self._poll.poll(None if self._running else _LOOK_S):
-            self._readers[fd](fd)
-        if not self._running and self._root is not None:
+        self._watch.step(None if self._running else _LOOK_S)
+        if not self._running and self._root is not None and not (self._goes_before or self._failed):
             self._looks += 1
             main = next(iter(children(self._root)), None)
-            if main is not None and (_name(main) != "bwrap" or self._looks > _LOOKS):
+            if main is not None and (name_of(main) not in ("bwrap", "") or self._looks > _LOOKS):
                 self._is_running(main)
 
-    def _signalled(self, fd: int) -> None:
+    def _signalled(self, fd: int, _events: int) -> None:
         numbers = set(os.read(fd, _CHUNK_BYTES))
         self._cut_short = self._cut_short or signal.SIGTERM in numbers
         if signal.SIGHUP in numbers:
@@ -158,8 +176,8 @@ class Shim:
             self._ask()
         self._reap()
 
-    def _left_alone(self, fd: int) -> None:
-        self._forget(fd)
+    def _left_alone(self, fd: int, _events: int) -> None:
+        self._watch.forget(fd)
         self._cut_short = True
         kill_descendants()
         self._reap()
@@ -186,16 +204,33 @@ class Shim:
             # Nothing is left; without a command of which we know how it ended, there is nothing to wait for either.
             self._code = _KILLED if self._code is None else self._code
 
-    def _hear(self, fd: int) -> None:
-        if chunk := os.read(fd, _CHUNK_BYTES):
-            self._log.feed(self._streams[fd], chunk)
+    def _hear(self, fd: int, _events: int = 0) -> bool:
+        stream = self._stdio.outputs[fd]
+        try:
+            chunk = os.read(fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # A terminal whose session has ended.
+            chunk = b""
+        if chunk:
+            self._log.feed(stream, chunk)
+            self._visitors.tell(stream, chunk)
         else:
-            self._forget(fd)
-            self._log.finish(self._streams[fd])
+            self._watch.forget(fd)
+            self._log.finish(stream)
+        return bool(chunk)
 
-    def _learn(self, fd: int) -> None:
+    def _go_on(self, fd: int, _events: int) -> None:
+        if chunk := os.read(fd, _CHUNK_BYTES):
+            self._failed += chunk
+        else:
+            self._watch.forget(fd)
+            self._goes_before = False
+
+    def _learn(self, fd: int, _events: int) -> None:
         if not (chunk := os.read(fd, _CHUNK_BYTES)):
-            self._forget(fd)
+            self._watch.forget(fd)
         *lines, self._told = (self._told + chunk).split(b"\n")
         for line in lines:
             told = json.loads(line)
@@ -206,17 +241,19 @@ class Shim:
         """Take what is still in the pipes, without waiting for their end: what is there of the container may have
         given its end of one to another."""
         for _ in range(_LOOKS):
-            ready = [fd for fd, _ in self._poll.poll(0) if self._readers[fd] in (self._hear, self._learn)]
-            if not ready:
+            if not self._watch.step(0, only=(self._hear, self._learn, self._go_on)):
                 break
-            for fd in ready:
-                self._readers[fd](fd)
-        for stream in self._streams.values():
+        # What is on its way through a terminal makes it ready to be read only when it has arrived.
+        for _ in range(_LOOKS):
+            if self._stdio.terminal is None or not self._hear(self._stdio.terminal):
+                break
+        for stream in self._stdio.outputs.values():
             self._log.finish(stream)
 
     def _end(self) -> None:
-        if not self._running and not self._executed:
-            self._tell(error=self._log.last_line.decode(errors="replace").removeprefix("bwrap: "))
+        if not self._running and (self._failed or not self._executed):
+            why = self._failed or self._log.last_line
+            self._tell(error=why.decode(errors="replace").removeprefix("bwrap: "))
             return
         if not self._running:
             self._is_running(None)
@@ -238,29 +275,9 @@ class Shim:
     def _tell(self, **facts: object) -> None:
         os.write(self._record, json.dumps(facts).encode() + b"\n")
 
-    def _read(self, fd: int, reader: Callable[[int], None]) -> None:
-        self._readers[fd] = reader
-        self._poll.register(fd, select.EPOLLIN)
-
-    def _forget(self, fd: int) -> None:
-        self._poll.unregister(fd)
-        del self._readers[fd]
-
 
 def _noted(*_: object) -> None:
     """The number of the signal has been written to the wakeup pipe."""
-
-
-def _pipe() -> tuple[int, int]:
-    return os.pipe2(os.O_CLOEXEC)
-
-
-def _name(pid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return "bwrap"
 
 
 def main(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.kubelet.cgroups import Cgroup
+from emulator.kubelet.doors import open_door
 from emulator.kubelet.runs import Process, Record, Run, readable
 from emulator.kubelet.sandbox import Sandbox
 
@@ -23,6 +24,9 @@ from emulator.kubelet.sandbox import Sandbox
 CLEAN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _SHIM = "import sys; sys.path.append(sys.argv.pop(1)); from emulator.kubelet.shim import main; main(sys.argv[1:])"
 _ROOT = str(Path(__file__).parents[2])
+# Containers see the interpreter, wherever it lies, and nothing of ours.
+_FOREGROUND = (str(Path(sys.executable).resolve()), "-I", "-S", "-c")
+_FOREGROUND_TEXT = Path(__file__).with_name("foreground.py").read_text()
 _KILLED = 128 + signal.SIGKILL
 
 
@@ -34,7 +38,9 @@ class StartError(Exception):
 class Launch:
     """What to run, in which sandbox and control group, where its output goes, and where it is written down.
 
-    It ends with the process *end_with* at the latest, and holds the socket *claim* as long as it runs."""
+    It ends with the process *end_with* at the latest, and holds the socket *claim* as long as it runs. Its input is
+    empty without *stdin*, ends with the first client of it if *stdin_once*, and is a terminal, as its output, if *tty*.
+    """
 
     argv: tuple[str, ...]
     sandbox: Sandbox
@@ -47,6 +53,9 @@ class Launch:
     image_id: str
     end_with: Process
     claim: int | None = None
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +102,13 @@ async def spawn(launch: Launch, shell: Shell) -> ContainerProcess:
     record = launch.record.begin(facts)
     ready, starting = os.pipe()
     try:
-        with passed(json.dumps(_specification(launch, shell)).encode()) as spec:
-            shim = _popen((spec, record, starting), (*fds, spec, record, starting))
+        with open_door(launch.record.door) as door:
+            content = _specification(launch, shell) | {"door": door.fileno()}
+            with passed(json.dumps(content).encode()) as spec:
+                shim = _popen((spec, record, starting), (*fds, door.fileno(), spec, record, starting))
+    except (OSError, StartError) as error:
+        os.close(ready)
+        raise StartError(str(error)) from error
     finally:
         os.close(starting)
         os.close(record)
@@ -114,6 +128,7 @@ def _specification(launch: Launch, shell: Shell) -> dict[str, Any]:
     return {
         "argv": shell.argv,
         "wrapper": shell.wrapper,
+        "foreground": (*_FOREGROUND, _FOREGROUND_TEXT) if launch.tty and shell.wrapper else (),
         "passed": shell.passed,
         "environment": dict(shell.environment),
         "working_dir": shell.working_dir,
@@ -121,6 +136,9 @@ def _specification(launch: Launch, shell: Shell) -> dict[str, Any]:
         "cgroup": launch.cgroup.process_files if launch.cgroup else (),
         "log": str(launch.log),
         "log_limit_bytes": launch.log_limit_bytes,
+        "stdin": launch.stdin,
+        "stdin_once": launch.stdin_once,
+        "tty": launch.tty,
         "end_with": (launch.end_with.pid, launch.end_with.started),
     }
 
@@ -159,6 +177,11 @@ class ContainerProcess:
             self._shim: int | None = os.pidfd_open(child.pid)
         else:
             self._shim = run.shim.opened() if run and run.alive and run.shim else None
+
+    @property
+    def door(self) -> Path:
+        """Where its outermost process is reached, as long as that runs."""
+        return self._record.door
 
     @property
     def alive(self) -> bool:

@@ -80,10 +80,10 @@ def _open(path: str) -> int:
 
 
 def _become(uid: int, gid: int) -> None:
-    # /dev/stdout and /dev/stderr are opened by path, by whoever owns the pipe.
-    for output in (1, 2):
-        if stat.S_ISFIFO(os.fstat(output).st_mode):
-            os.fchown(output, uid, gid)
+    # /dev/stdout and its like are opened by path, by whoever owns the pipe or the terminal.
+    for stream in range(3):
+        if stat.S_ISFIFO(os.fstat(stream).st_mode) or os.isatty(stream):
+            os.fchown(stream, uid, gid)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)

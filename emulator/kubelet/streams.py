@@ -6,22 +6,11 @@ from typing import Protocol
 
 from aiohttp import web
 
-from emulator.kubelet.channels import (
-    SUCCESS,
-    V4,
-    V5,
-    Channel,
-    attend,
-    failure,
-    first_of,
-    send,
-    send_status,
-    until_left,
-)
+from emulator.kubelet.attaching import attach
+from emulator.kubelet.channels import V4, V5, Channel, attend, failure, send, send_status
 from emulator.kubelet.executing import Place, place_of, start
 from emulator.kubelet.forwarding import TUNNEL, forward_channels, forward_tunnel
-from emulator.kubelet.logs import LogOptions, read_log
-from emulator.kubelet.pod import LogPlace, Pod
+from emulator.kubelet.pod import Pod
 from emulator.kubelet.process import Runtime
 from emulator.kubelet.spawning import StartError
 
@@ -56,14 +45,14 @@ def add_streams(app: web.Application, pods: KnownPods, runtime: Runtime) -> None
         await socket.close()
         return socket
 
-    async def attach(request: web.Request) -> web.StreamResponse:
+    async def attach_to(request: web.Request) -> web.StreamResponse:
         socket = await _opened(request, V5, V4)
-        pod, place = found(request)
-        log = pod.log(request.match_info["container"], previous=False) if pod and place else None
-        if log is None:
+        pod, _ = found(request)
+        container = pod.container(request.match_info["container"]) if pod else None
+        process = container.process if container else None
+        wanted, speaks = _wanted(request), "input" in request.query
+        if process is None or not process.alive or not await attach(socket, process, wanted, speaks=speaks):
             await send_status(socket, _no_container(request))
-        else:
-            await first_of(_follow(socket, log), until_left(socket))
         await socket.close()
         return socket
 
@@ -79,7 +68,7 @@ def add_streams(app: web.Application, pods: KnownPods, runtime: Runtime) -> None
         return socket
 
     app.router.add_get("/exec/{namespace}/{pod}/{container}", execute)
-    app.router.add_get("/attach/{namespace}/{pod}/{container}", attach)
+    app.router.add_get("/attach/{namespace}/{pod}/{container}", attach_to)
     app.router.add_get("/portForward/{namespace}/{pod}", forward)
 
 
@@ -93,9 +82,12 @@ def _no_container(request: web.Request) -> dict[str, object]:
     return failure(f'container not found ("{request.match_info["container"]}")')
 
 
+def _wanted(request: web.Request) -> list[Channel]:
+    return [channel for name, channel in _OUTPUTS.items() if name in request.query]
+
+
 async def _execute(socket: web.WebSocketResponse, place: Place, request: web.Request) -> None:
     asked, command = request.query, request.query.getall("command", [])
-    wanted = [channel for name, channel in _OUTPUTS.items() if name in asked]
     try:
         session = await start(place, command, stdin="input" in asked, tty="tty" in asked)
     except StartError as error:
@@ -104,12 +96,6 @@ async def _execute(socket: web.WebSocketResponse, place: Place, request: web.Req
     try:
         # As Kubernetes does, so that a client knows at once that it is connected.
         await send(socket, Channel.STDOUT, b"")
-        await attend(socket, session, wanted)
+        await attend(socket, session, _wanted(request))
     finally:
         await session.close()
-
-
-async def _follow(socket: web.WebSocketResponse, log: LogPlace) -> None:
-    async for piece in read_log(log.path, LogOptions(follow=True, tail_lines=0), log.ended):
-        await send(socket, Channel.STDOUT, piece)
-    await send_status(socket, SUCCESS)

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websocket import create_connection
 
 from emulator.kubelet.addresses import CLAIM_PORT
 from emulator.kubelet.cgroups import find_cgroups
 from emulator.kubelet.process import find_runtime
 from emulator.kubelet.runs import Record
 from tests.emulator.kubelet.cluster import (
+    TOKEN,
     Cluster,
     Loop,
     Namespace,
@@ -260,6 +262,31 @@ def test_a_pod_that_was_deleted_while_nobody_looked_ends(node: Node, grace_s: in
     eventually(lambda: not Path(f"/proc/{pid}").exists())
     eventually(lambda: not (node.cluster.state / "runs" / uid).exists())
     eventually(lambda: not (node.cluster.state / "pods" / uid).exists())
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_an_adopted_container_still_hears_who_attaches(node: Node, tty: bool) -> None:
+    node.namespace.run("echo up; read a; echo got $a; read b; echo got $b", stdin=True, tty=tty)
+    node.namespace.wait(lambda pod: pod["status"]["phase"] == "Running" and node.lines() == ["up"])
+    assert "got one" in say_and_hear(node, "one\n", "got one")
+    node.restart()
+    seen(node.namespace, lambda: "got one" in node.lines())
+    assert "got two" in say_and_hear(node, "two\n", "got two")
+    node.namespace.phase("Succeeded")
+
+
+def say_and_hear(node: Node, text: str, awaited: str) -> str:
+    url = f"{node.cluster.url.replace('http', 'ws')}/api/v1/namespaces/{node.namespace.name}/pods/a/attach"
+    headers, protocols = {"Authorization": f"Bearer {TOKEN}"}, ["v5.channel.k8s.io"]
+    session = create_connection(f"{url}?stdin=1&stdout=1", header=headers, subprotocols=protocols, timeout=20)
+    session.send_binary(b"\0" + text.encode())
+    said = b""
+    while awaited.encode() not in said:
+        message = session.recv()
+        assert isinstance(message, bytes)
+        said += message[1:]
+    session.close()
+    return said.decode()
 
 
 def test_an_init_container_is_adopted_and_what_follows_it_runs(node: Node) -> None:

@@ -23,11 +23,6 @@ def test_attach_shows_what_comes_until_the_container_ends(kubectl: Kubectl, name
     assert process.returncode == 0
 
 
-def test_attach_to_an_input_is_refused(kubectl: Kubectl, pod: str) -> None:
-    refused = kubectl("attach", "-i", pod, fails=True)
-    assert "neither an input nor a terminal" in refused or "stdin" in refused
-
-
 def test_attach_needs_the_right_to_create_it(
     kubectl: Kubectl, bobs_kubectl: Kubectl, namespace: Namespace, pod: str
 ) -> None:
