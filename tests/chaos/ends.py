@@ -27,8 +27,9 @@ EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
     (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_ATTEMPTS - 1),
     (re.compile(r"Spawn failed|server stopped before"), ("kubelet", "hub", "kube", "proxy"), MOST_STARTS - 1),
     (re.compile(r"took too long to start"), ("kubelet", "hub", "kube", "proxy"), 1),
-    # A build clones from the git host, and pushes to the registry.
-    (re.compile(r"unable to access|Failed to clone|The registry \S+ (does not answer|answered 5)"), ("cloud",), 1),
+    # A build clones from the git host, and pushes to the registry; its log cannot always be read.
+    (re.compile(r"unable to access|Failed to clone|exit code|non-zero status"), ("cloud",), 1),
+    (re.compile(r"The registry \S+ (does not answer|answered 5)"), ("cloud",), 1),
 )
 CULL_EVERY_S = 5.0
 # A proxy that was started again learns its routes at the Hub's next look.

@@ -70,11 +70,16 @@ TRUE = {
         kills("kubelet", "kubelet"),
     ),
     "a registry that was killed": (a_launch(0, Phase.FAILED, "The registry r:1 does not answer."), kills("cloud")),
+    "a git host that was killed, and no log": (
+        a_launch(0, Phase.FAILED, "repo2docker ended with exit code 1."),
+        kills("cloud"),
+    ),
     "a git host that was killed": (a_launch(0, Phase.FAILED, "Failed to clone repository from g."), kills("cloud")),
 }
 UNTRUE = {
     "it goes on": (a_launch(0, Phase.LAUNCHING), kills()),
     "nobody knows why": (a_launch(0, Phase.FAILED, "Internal error. Please try again."), kills("kubelet", "hub")),
+    "an exit code for nothing": (a_launch(0, Phase.FAILED, "repo2docker ended with exit code 1."), kills("hub")),
     "nobody was killed": (a_launch(0, Phase.FAILED, "Spawn failed: x"), kills()),
     "it was killed once only": (a_launch(0, Phase.FAILED, "Spawn failed: x"), kills("kubelet")),
     "it was killed before": (a_launch(0, Phase.FAILED, "Spawn failed: x"), kills("kubelet", "hub", at=NOW - 1)),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import platform
 import shutil
+import socket
 import subprocess
 import time
 import urllib.request
@@ -14,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -294,10 +296,17 @@ def address(folder: Path, server: subprocess.Popen[bytes]) -> str:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
         for path in (folder / "runtime").glob("jpserver-*.json"):
-            if text := path.read_text():
+            # The file is there a moment before anybody listens.
+            if (text := path.read_text()) and _listens(str(json.loads(text)["url"])):
                 return str(json.loads(text)["url"])
         time.sleep(0.05)
     raise AssertionError((folder / "log").read_text())
+
+
+def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((parts.hostname, parts.port)) == 0
 
 
 async def executed(url: str, code: str) -> str:
