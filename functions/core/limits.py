@@ -92,14 +92,19 @@ def check_spec(limits: Limits, spec: str, *, resolved: str = "") -> None:
         )
 
 
+def check_open(limits: Limits) -> None:
+    """Raise QuotaExceeded, with what people are told, while nobody gets a server."""
+    refusal = refusal_of_all(limits)
+    if refusal:
+        raise QuotaExceeded(refusal)
+
+
 def check_room(
     limits: Limits, spec: str, repo_url: str, in_use: InUse, *, resolved: str = "", queue_length: int = 0
 ) -> None:
     """Raise QuotaExceeded when one more launch of `<provider>/<spec>`, which is also spelled *resolved*, has neither
     a place nor one in the queue, which takes *queue_length* of a repository and of all; BinderHub's words."""
-    refusal = refusal_of_all(limits)
-    if refusal:
-        raise QuotaExceeded(refusal)
+    check_open(limits)
     if limits.total_quota is not None and in_use.total >= limits.total_quota + queue_length:
         raise QuotaExceeded(_FULL)
     quota = limits.quota_of(spec, resolved=resolved)

@@ -61,6 +61,9 @@ def arrive(asked: Asked, world: World) -> Arrival:
         same = asked.resume is not None and asked.resume.launch_id == launch.id
         arrival = Arrival(launch, told=asked.resume.number if asked.resume and same else 0)
     else:
+        if not asked.build_only:
+            # No git host is asked for nothing, nor does its trouble hide what people are told.
+            limits.check_open(world.limits.now())
         resolution = resolve(asked, world)
         launch, notice = _begin(asked, resolution.repo, world)
         arrival = Arrival(launch, notices=tuple(filter(None, [resolution.notice, notice])))

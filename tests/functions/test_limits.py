@@ -45,6 +45,13 @@ def test_a_banned_repository_is_refused_before_its_host_is_asked(fakes: Fakes) -
     assert launch(fakes.world())[-1]["phase"] == "ready"
 
 
+def test_of_a_closed_hub_no_host_is_asked(fakes: Fakes) -> None:
+    fakes.provider.fail(SPEC, UpstreamError("GitHub", "is out."))
+    command(fakes, "close Until noon.")
+    assert refusal(fakes) == (429, "Until noon.")
+    assert fakes.provider.asked == []
+
+
 def test_a_change_reaches_a_running_instance_within_seconds(fakes: Fakes) -> None:
     world = fakes.world()
     assert launch(world)[-1]["phase"] == "ready"
