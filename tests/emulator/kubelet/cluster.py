@@ -296,9 +296,11 @@ def passable_folder() -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
-def eventually(condition: Callable[[], object], otherwise: Callable[[], str] = str) -> None:
+def eventually(
+    condition: Callable[[], object], otherwise: Callable[[], str] = str, *, patience_s: float = PATIENCE_S
+) -> None:
     """Wait until *condition* holds."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < end, otherwise()
         time.sleep(0.02)
