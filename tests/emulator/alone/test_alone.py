@@ -86,7 +86,8 @@ def test_a_second_one_in_another_folder_runs_beside_it(clusters: Clusters, tmp_p
     assert status["url"] != json.loads(clusters.ask("status", "--json"))["url"]
     supervisor = identify(status["pid"])
     assert clusters.ask("down", "--state", str(tmp_path / "other")) == "Stopped.\n"
-    assert supervisor not in clusters.left()
+    # It says so with its last breath.
+    eventually(lambda: supervisor not in clusters.left())
 
 
 def test_the_commands_of_the_whole_stack_tell_and_stop_it_too_where_they_are_led_there(clusters: Clusters) -> None:
