@@ -86,6 +86,11 @@ async def _shown(
         await asyncio.sleep(0)
 
 
+def has_log(path: Path) -> bool:
+    """Whether there is a log at *path*; while it is rotated, only its older part is there."""
+    return path.exists() or path.with_name(path.name + OLDER).exists()
+
+
 class _Tail:
     """Reads a growing file record by record, also across its rotation."""
 

@@ -13,6 +13,7 @@ from emulator.kubelet.addresses import NoAddress
 from emulator.kubelet.claims import folder_of, resolve_claim
 from emulator.kubelet.container import Container
 from emulator.kubelet.environment import Downward, Source, Sources
+from emulator.kubelet.logs import has_log
 from emulator.kubelet.names import UnsafeName, check_pod
 from emulator.kubelet.preparing import Surroundings
 from emulator.kubelet.reporter import Reporter
@@ -98,7 +99,7 @@ class Pod:
         number = known.number if known else self._number(container)
         number -= 1 if previous else 0
         path = self._services.layout.log(self.manifest, container, max(number, 0))
-        if number < 0 or not path.exists():
+        if number < 0 or not has_log(path):
             return None
         return LogPlace(path, known.ended if known and not previous else None)
 

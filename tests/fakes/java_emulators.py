@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from emulator.stack.processes import leashed
 
 FIRESTORE = ("cloud-firestore-emulator", "com.google.cloud.datastore.emulator.firestore.CloudFirestore")
 PUBSUB = ("pubsub-emulator", "com.google.cloud.pubsub.testing.v1.Main")
@@ -34,7 +37,8 @@ def running(emulator: Sequence[str], log: Path) -> Iterator[str]:
     address = f"127.0.0.1:{port}"
     command = ["java", "-Xmx256m", "-cp", str(_jars(component)[0]), main_class, "--host=127.0.0.1", f"--port={port}"]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=log.parent, stdout=output, stderr=output)
+        # Java outlives tests that are killed.
+        process = subprocess.Popen(leashed(command, parent=os.getpid()), cwd=log.parent, stdout=output, stderr=output)
         try:
             _await(port, process, log)
             yield address

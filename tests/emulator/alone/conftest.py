@@ -16,7 +16,7 @@ import pytest
 
 from emulator.alone.fixtures import kubernetes, kubernetes_api
 from emulator.stack.installation import ROOT
-from emulator.stack.processes import Identity, alive, descendants, end, identify
+from emulator.stack.processes import Identity, alive, descendants, end, identify, leashed
 from emulator.stack.state import StateFolder
 from tests.emulator.kube.binaries import installed, npm_command
 
@@ -40,7 +40,8 @@ class Clusters:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A cluster that is ready."""
         process = subprocess.Popen(
-            self._command(*arguments),
+            # It becomes the command, which ends should these tests be killed.
+            leashed(self._command(*arguments), parent=os.getpid()),
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,

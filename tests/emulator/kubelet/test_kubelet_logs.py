@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from emulator.kubelet.logfile import LONGEST_RECORD_BYTES, LogFile
-from emulator.kubelet.logs import LogOptions, read_log
+from emulator.kubelet.logs import LogOptions, has_log, read_log
 
 START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -107,6 +107,15 @@ def test_a_log_that_goes_on_is_appended_to_within_its_limit(tmp_path: Path) -> N
         written(tmp_path / "0.log", b"x" * 80 + b"\n", limit_bytes=400)
     assert (tmp_path / "0.log.1").read_bytes().count(b"\n") == 2
     assert (tmp_path / "0.log").read_bytes().count(b"\n") == 1
+
+
+def test_a_log_is_there_in_the_moment_of_its_rotation(tmp_path: Path) -> None:
+    path = tmp_path / "0.log"
+    assert not has_log(path)
+    written(path, b"said\n")
+    os.replace(path, tmp_path / "0.log.1")
+    assert has_log(path)
+    assert asyncio.run(content_of(read_log(path, LogOptions(tail_lines=1)))) == b"said\n"
 
 
 def test_no_link_leads_the_log_elsewhere(tmp_path: Path) -> None:
