@@ -7,7 +7,6 @@ first answer.
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import urllib3
 
 from benchmarks.machine import describe, spread
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 RUNS = 7
@@ -85,10 +85,8 @@ def _python(*arguments: str) -> str:
 
 
 def _start(entry_point: str, path: str, settings: dict[str, str]) -> float:
-    with socket.socket() as probe, tempfile.TemporaryDirectory() as folder:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, **SETTINGS, "BINDERLESS_STORE__PATH": f"{folder}/store.sqlite"} | settings
         environment |= {"HOST": "127.0.0.1", "PORT": str(port), "WORKERS": "1", "THREADS": "250"}
         command = [sys.executable, "-m", "functions_framework", "--target", entry_point]

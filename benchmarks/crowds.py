@@ -32,6 +32,7 @@ from urllib.parse import quote
 import aiohttp
 
 from benchmarks.machine import cpu_s, describe, family, pss_mib
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 THREADS = 250
@@ -197,12 +198,12 @@ def client(*, keeps_connections: bool = True) -> aiohttp.ClientSession:
 def running(*, instances: int, target: str = "build", settings: Mapping[str, str] | None = None) -> Iterator[Hub]:
     """The stubs and some instances of one function, ended at the end; more are started by `start`."""
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        services = _free_port()
+        services = free_port()
         stack.enter_context(_process(["-m", "benchmarks.crowd_services", "--port", str(services)], {}))
         environment = {**_settings(f"http://127.0.0.1:{services}", Path(folder)), **(settings or {})}
 
         def start() -> str:
-            port = _free_port()
+            port = free_port()
             command = ["-m", "functions_framework", "--target", target]
             found.processes.append(stack.enter_context(_process(command, {**environment, "PORT": str(port)})))
             found.instances.append(f"http://127.0.0.1:{port}")
@@ -277,12 +278,6 @@ def await_port(url: str) -> None:
 def _host(url: str) -> tuple[str, int]:
     host, _, port = url.partition("//")[2].partition("/")[0].partition(":")
     return host, int(port)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def _events(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ import aiohttp
 from benchmarks.machine import describe, family, pss_mib, spread
 from emulator.kernels import execute
 from tests.e2e.stack import ROOT, Event, Stack, wait_until
+from tests.ports import free_port
 
 RUNS = 5
 STAGES: tuple[tuple[str, Callable[[Event], bool]], ...] = (
@@ -35,7 +35,7 @@ STAGES: tuple[tuple[str, Callable[[Event], bool]], ...] = (
 def main() -> None:
     print(describe())
     with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder) / "state", f"http://127.0.0.1:{_free_port()}")
+        stack = Stack(Path(folder) / "state", f"http://127.0.0.1:{free_port()}")
         print(f"start of the stack, empty state        {_up(stack):6.2f} s")
         _command(stack, "down")
         print(f"start of the stack, again              {spread([_restart(stack) for _ in range(3)])}")
@@ -120,13 +120,6 @@ def _stack_mib(stack: Stack) -> float:
         stack.run_admin("POST", f"/functions/{name}:scale-to-zero")
     wait_until(lambda: not stack.run_admin("GET", "/instances")["instances"], what="scaling to zero")
     return sum(pss_mib(pid) for pid in family(int(stack.status()["pid"])))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from emulator.stack.parts import StackFailed
@@ -74,9 +74,20 @@ def choose(
                 f"Port {wished} on {HOST} is taken by another process. Stop that, or choose another port with "
                 f"{port.setting}, for example: {port.setting}={wished + 1}"
             )
-        ports[port.name] = wished or _free(before.get(port.name, 0), {*ports.values()}, dice)
+        last = before.get(port.name, 0)
+        used = {*ports.values()}
+        kept = last if last and last not in used and is_free(last) else 0
+        ports[port.name] = wished or kept or any_free(dice, used)
     state.write("ports.json", json.dumps({**before, **ports}, indent=1))
     return ports
+
+
+def any_free(dice: random.Random, used: Collection[int] = ()) -> int:
+    """A port of FREE_PORTS that nobody listens on and that is not in *used*. Raises StackFailed when there is none."""
+    for candidate in dice.sample(FREE_PORTS, k=500):
+        if candidate not in used and is_free(candidate):
+            return candidate
+    raise StackFailed(f"No free port between {FREE_PORTS.start} and {FREE_PORTS.stop}.")
 
 
 def is_free(port: int) -> bool:
@@ -95,15 +106,6 @@ def _wished(port: PortName, environ: Mapping[str, str]) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise StackFailed(f"{port.setting} must be a port number, not {text!r}.")
     return int(text)
-
-
-def _free(last: int, used: set[int], dice: random.Random) -> int:
-    if last and last not in used and is_free(last):
-        return last
-    for candidate in dice.sample(FREE_PORTS, k=500):
-        if candidate not in used and is_free(candidate):
-            return candidate
-    raise StackFailed(f"No free port between {FREE_PORTS.start} and {FREE_PORTS.stop}.")
 
 
 def remembered(state: StateFolder) -> dict[str, int]:

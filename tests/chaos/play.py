@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from tests.chaos.lines import HOST, Lines
 from tests.chaos.people import Person, Story
 from tests.chaos.watching import Seen, Watcher
 from tests.e2e.stack import ROOT, Stack
+from tests.ports import free_port
 
 UP_S, DOWN_S = 120, 90
 PEACE_S, CLEAN_S = 240.0, 120.0
@@ -204,7 +204,7 @@ def publish(stack: Stack, lines: Lines, numbers: Iterable[int], name: str) -> Se
 @contextmanager
 def running_stack(state: Path, lines: Lines, backend: str) -> Iterator[Stack]:
     """A stack whose functions find every service behind a fault line, and that nothing of the shell reaches."""
-    port = _free_port()
+    port = free_port()
     stack = Stack(state, f"http://{HOST}:{port}", backend)
     detours = [f"{service}={lines.open(service, partial(stack.port, service))}" for service in (*HTTP, *TCP)]
     others = {name: value for name, value in os.environ.items() if not name.startswith("BINDERLESS_")}
@@ -227,9 +227,3 @@ def _await_ready(up: subprocess.Popen[bytes], state: StateFolder) -> None:
     while not ((record := state.record()) and record.ready):
         assert up.poll() is None and time.monotonic() < until, (state.path.parent / "up.log").read_text()
         time.sleep(0.1)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])

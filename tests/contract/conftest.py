@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from tests.contract.building_cloud import BuildingCloud
 from tests.contract.cloud import Cloud
 from tests.contract.cluster import Cluster
 from tests.fakes import java_emulators
+from tests.ports import free_port
 
 HUB_CONFIG = Path(__file__).with_name("jupyterhub_config.py")
 
@@ -28,7 +28,7 @@ HUB_CONFIG = Path(__file__).with_name("jupyterhub_config.py")
 def jupyterhub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterHub]:
     """A real JupyterHub, started once for all tests that need one."""
     folder = tmp_path_factory.mktemp("jupyterhub")
-    url, token = f"http://127.0.0.1:{_free_port()}", secrets.token_hex(16)
+    url, token = f"http://127.0.0.1:{free_port()}", secrets.token_hex(16)
     environ = {**os.environ, "TEST_HUB_URL": url, "TEST_HUB_TOKEN": token}
     client = HttpClient("JupyterHub", f"{url}/hub/api", headers={"Authorization": f"token {token}"}, retry=ONCE)
     hub = JupyterHub(client, url="https://hub.example.org/base/", quiet_s=0.2)
@@ -50,7 +50,7 @@ def jupyterhub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterHub]
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The Kubernetes API, started once for all tests that need it."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), _free_port())
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), free_port())
     cluster.start()
     yield cluster
     cluster.stop()
@@ -74,7 +74,7 @@ def building_cloud(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def _a_cloud() -> Cloud:
-    return Cloud(pubsub_port=_free_port(), registry_port=_free_port(), http_port=_free_port())
+    return Cloud(pubsub_port=free_port(), registry_port=free_port(), http_port=free_port())
 
 
 @contextmanager
@@ -98,10 +98,3 @@ def pubsub_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of Google's Pub/Sub emulator, started once for all tests that need it."""
     with java_emulators.running(java_emulators.PUBSUB, tmp_path_factory.mktemp("pubsub") / "log") as address:
         yield address
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

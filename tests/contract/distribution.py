@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from tests.fakes.certificates import tls_for
 from tests.fakes.web import Reply, Web, web_server
+from tests.ports import free_port
 
 USER, PASSWORD = "builder", "secret"
 BASIC: Mapping[str, str] = urllib3.make_headers(basic_auth=f"{USER}:{PASSWORD}")
@@ -140,9 +140,7 @@ def _running(folder: Path, *, auth: Mapping[str, Any]) -> Iterator[str]:
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not installed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1,
         "log": {"level": "error", "accesslog": {"disabled": True}},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from emulator.stack.state import BACKENDS
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.e2e.stack import ROOT, Stack
+from tests.ports import free_port
 
 UP_S = 120
 # Of a browser, with a build in it.
@@ -29,9 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Stack]:
     """A stack of its own; KUBECONFIG and other settings of the shell do not reach it."""
     state = tmp_path_factory.mktemp("stack") / "state"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     others = {name: value for name, value in os.environ.items() if not name.startswith("BINDERLESS_")}
     environment = {**others, "BINDERLESS_STATE": str(state), "BINDERLESS_PORT": str(port)}
     backend = pytestconfig.getoption("--backend", default=BACKENDS[0])

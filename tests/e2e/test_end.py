@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 
 from emulator.stack.processes import Identity, alive, descendants, end
 from tests.e2e.stack import HTTP, ROOT, Stack, wait_until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -25,9 +25,7 @@ class OwnStack:
     """A stack for one test, in the foreground of a process of its own."""
 
     def __init__(self, state: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         self.stack = Stack(state, f"http://127.0.0.1:{port}")
         environment = {**self.stack.environment(), "BINDERLESS_PORT": str(port)}
         command = [sys.executable, "-m", "emulator", "up"]

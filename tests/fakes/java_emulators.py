@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from emulator.stack.processes import leashed
+from tests.ports import free_port
 
 FIRESTORE = ("cloud-firestore-emulator", "com.google.cloud.datastore.emulator.firestore.CloudFirestore")
 PUBSUB = ("pubsub-emulator", "com.google.cloud.pubsub.testing.v1.Main")
@@ -33,7 +34,7 @@ def needed(emulator: Sequence[str]) -> pytest.MarkDecorator:
 def running(emulator: Sequence[str], log: Path) -> Iterator[str]:
     """Run *emulator* and give its address, `host:port`."""
     component, main_class = emulator
-    port = _free_port()
+    port = free_port()
     address = f"127.0.0.1:{port}"
     command = ["java", "-Xmx256m", "-cp", str(_jars(component)[0]), main_class, "--host=127.0.0.1", f"--port={port}"]
     with log.open("wb") as output:
@@ -62,10 +63,3 @@ def _await(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
             return
         except OSError:
             time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port

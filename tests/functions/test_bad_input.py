@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from tests.fakes.web import web_server
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,10 +57,8 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("served")
-    with web_server() as nothing, socket.socket() as probe:
+    with web_server() as nothing:
         nothing.answer = lambda reply: reply.send(404)
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
         config = {
             "hub": {"url": nothing.url, "api_url": nothing.url, "token": "t"},
             "registry": {"url": nothing.url, "image_prefix": "r.example.org/"},
@@ -69,8 +68,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             "gitlab": {"url": nothing.url},
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        probe.close()
-        yield from _serve(port, folder)
+        yield from _serve(free_port(), folder)
 
 
 def _serve(port: int, folder: Path) -> Iterator[Served]:

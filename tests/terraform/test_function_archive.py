@@ -20,6 +20,8 @@ import pytest
 import urllib3
 import yaml
 
+from tests.ports import free_port
+
 ROOT = Path(__file__).parents[2]
 SOURCE = yaml.safe_load((ROOT / "terraform" / "source.yaml").read_text())
 PYTHON = "{}.{}".format(SOURCE["runtime"].removeprefix("python")[0], SOURCE["runtime"].removeprefix("python")[1:])
@@ -85,9 +87,7 @@ def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def serving(entry_point: str, unpacked: Path, python: Path, state: Path) -> Iterator[str]:
     """The address of *entry_point* under the functions framework, in an environment as Google makes it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     google = {"FUNCTION_TARGET": entry_point, "PORT": str(port), "PATH": os.defpath, "HOME": str(state), "THREADS": "8"}
     environ = {**google, **SECRETS, "BINDERLESS_STORE__PATH": str(state / "store.sqlite")}
     with (state / "log").open("wb") as log:

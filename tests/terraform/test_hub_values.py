@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 from functions.adapters.http import ONCE, HttpClient
 from functions.adapters.jupyterhub import JupyterHub
 from tests.contract.cluster import Cluster, until
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("chart_config.py")
@@ -101,7 +101,7 @@ def chart_folder(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A Kubernetes API whose pods stay as they are made."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), _free_port())
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), free_port())
     cluster.start()
     yield cluster
     cluster.stop()
@@ -110,7 +110,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def hub(values: dict[str, Any], chart_folder: Path, cluster: Cluster) -> Iterator[RunningHub]:
     """A real JupyterHub with these values."""
-    url, token, looker = f"http://127.0.0.1:{_free_port()}", secrets.token_hex(16), secrets.token_hex(16)
+    url, token, looker = f"http://127.0.0.1:{free_port()}", secrets.token_hex(16), secrets.token_hex(16)
     functions, looking = (
         HttpClient("JupyterHub", f"{url}/hub/api", headers={"Authorization": f"token {each}"}, retry=ONCE)
         for each in (token, looker)
@@ -135,13 +135,6 @@ def hub(values: dict[str, Any], chart_folder: Path, cluster: Cluster) -> Iterato
             # It would wait for servers that never come.
             process.kill()
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def test_the_hub_starts_servers_with_our_spawner(hub: RunningHub) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from google.cloud.devtools.cloudbuild_v1 import CloudBuildClient
 
 from tests.emulator.cloud.conftest import CREDENTIALS, Cloud, eventually, running
 from tests.emulator.kubelet.cluster import SHELL, TOKEN, Cluster
+from tests.ports import free_port
 
 PROJECT, REGION, BUCKET = "p1", "europe-west1", "logs-of-builds"
 BUILDS_TOKEN = "token-of-builds"
@@ -108,13 +108,6 @@ class BuildCloud:
 
     def pods(self) -> list[Any]:
         return list(self.cluster.get(f"/api/v1/namespaces/{self.namespace}/pods")["items"])
-
-
-def free_port() -> int:
-    """One that the registry can have: images are named after it before it listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def a_build(*scripts: str, **fields: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import urllib.request
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from emulator.kubelet.runs import Record
 from tests.emulator.kubelet.cluster import Cluster, eventually, kubelet_process
+from tests.ports import free_port
 
 
 class Node:
@@ -61,9 +61,3 @@ class Node:
 
     def lines(self) -> list[str]:
         return self.namespace.output().splitlines()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

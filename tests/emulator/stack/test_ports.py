@@ -12,6 +12,7 @@ import pytest
 from emulator.stack.parts import StackFailed
 from emulator.stack.ports import PORTS, choose, detours
 from emulator.stack.state import StateFolder
+from tests.ports import free_port
 
 DICE = random.Random(7)
 
@@ -29,8 +30,7 @@ def taken() -> Iterator[int]:
 
 @pytest.fixture
 def public() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    return free_port()
 
 
 def test_every_part_gets_a_port_of_its_own(state: StateFolder, public: int) -> None:

@@ -12,15 +12,14 @@ import pytest
 
 from emulator.stack.processes import alive
 from tests.emulator.stack.conftest import SampleStack, eventually
+from tests.ports import free_port
 
 Start = Callable[..., SampleStack]
 
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def test_ready_is_said_when_every_part_and_step_is(start: Start, port: int) -> None:
@@ -111,9 +110,6 @@ def test_a_taken_port_is_named_with_its_setting(start: Start) -> None:
 
 
 def test_two_stacks_live_side_by_side(start: Start, port: int, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        other = probe.getsockname()[1]
-    first, second = start("a", port).ready(), start("b", other).ready()
+    first, second = start("a", port).ready(), start("b", free_port()).ready()
     assert first.signal(signal.SIGTERM) == 0
     assert alive(second.part("worker"))
