@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _up(state: StateFolder, options: argparse.Namespace) -> int:
     if not options.detach:
-        make = lambda: plan.make_plan(state, os.environ, port=options.port, api_only=options.api_only)  # noqa: E731
+        make = partial(plan.make_plan, state, os.environ, port=options.port, api_only=options.api_only)
         return commands.up(state, make, name=plan.NAME)
     flags = ["--state", str(state.path), "--port", str(options.port), *(["--api-only"] if options.api_only else [])]
     return commands.up_detached(

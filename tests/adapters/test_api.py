@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -9,7 +9,7 @@ from functions.adapters.providers.answers import etag_of
 from functions.adapters.providers.api import Api
 from functions.core.errors import RateLimited, UpstreamError
 from functions.core.ports import ResolvedRepo
-from tests.fakes.web import Reply, Web, web_server
+from tests.fakes.web import Reply, Web
 
 SHA = "5" * 40
 DATE = "Wed, 21 Oct 2026 07:00:00 GMT"
@@ -21,12 +21,6 @@ class Monotonic:
 
     def __call__(self) -> float:
         return self.now_s
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 @pytest.fixture

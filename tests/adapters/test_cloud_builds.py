@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,17 +14,11 @@ from functions.adapters.builds.cloud_build_request import BuildOrder, build_tag
 from functions.core.errors import RateLimited, UpstreamError, UpstreamTimeout
 from functions.core.ports import BuildRequest, BuildStatus
 from tests.fakes.cloud_build import CloudBuildFake, a_build, build_id, connect
-from tests.fakes.web import Web, web_server
+from tests.fakes.web import Web
 
 REQUEST = BuildRequest(name="build-x", image="r.example.org/x:1", repo_url="https://g.example.org/x", ref="c0ffee")
 ORDER = BuildOrder(image="r2d", service_account="projects/p1/serviceAccounts/b@x.org", log_bucket="logs")
 HEAD = b'starting build "1"\n\nFETCHSOURCE\nBUILD\n'
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 @pytest.fixture

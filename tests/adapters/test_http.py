@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +12,6 @@ from functions.adapters.http import ONCE, HttpClient, Retry
 from functions.core.errors import RateLimited, UpstreamError, UpstreamTimeout
 from tests.fakes.certificates import tls_for
 from tests.fakes.web import Reply, Web, web_server
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 class Clock:

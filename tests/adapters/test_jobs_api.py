@@ -12,13 +12,7 @@ import pytest
 
 from functions.adapters.builds.jobs_api import JobsApi, Refused
 from functions.core.errors import RateLimited, UpstreamError
-from tests.fakes.web import Reply, Web, web_server
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
+from tests.fakes.web import Reply, Web
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,17 +13,11 @@ from functions.adapters.http import HttpClient, Retry
 from functions.adapters.jupyterhub import JupyterHub
 from functions.core.errors import LaunchFailed, RateLimited, UpstreamError, UpstreamTimeout
 from functions.core.ports import HubProgress
-from tests.fakes.web import Reply, Web, web_server
+from tests.fakes.web import Reply, Web
 
 RUNNING = {"name": "u", "servers": {"": {"ready": True, "pending": None, "url": "/user/u/"}}}
 STOPPING = {"name": "u", "servers": {"": {"ready": False, "pending": "stop", "url": "/user/u/"}}}
 IDLE = {"name": "u", "servers": {}}
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +13,6 @@ from functions.adapters.http import ONCE, HttpClient
 from functions.adapters.kernels import MOST_BYTES, ServerKernels
 from functions.core.kernels import KernelUse
 from tests.fakes.web import Reply, Web, web_server
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from threading import Event, Thread
 from typing import Any
@@ -16,18 +16,12 @@ from functions.adapters.registry import OCIRegistry
 from functions.adapters.registry_login import PasswordAccount
 from functions.core.errors import RateLimited, UpstreamError
 from functions.core.ports import ImageFound, ImageMissing
-from tests.fakes.web import Reply, Web, web_server
+from tests.fakes.web import Reply, Web
 
 DIGEST = "sha256:" + "0" * 64
 BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
 IMAGE = "r.example.org/team/name:1"
 ME = PasswordAccount("me", "secret")
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 def registry_at(web: Web, **options: Any) -> OCIRegistry:

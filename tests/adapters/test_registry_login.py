@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,18 +22,12 @@ from functions.adapters.registry_login import (
 from functions.core.errors import UpstreamError
 from functions.core.ports import ImageFound, ImageMissing
 from tests.fakes.routes import Routes
-from tests.fakes.web import Reply, Web, web_server
+from tests.fakes.web import Reply, Web
 
 METADATA_URL = "http://metadata.google.internal"
 DIGEST = "sha256:" + "0" * 64
 ME = PasswordAccount("me", "secret")
 BASIC = "Basic " + base64.b64encode(b"me:secret").decode()
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 class Internet:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from urllib.parse import quote
 
@@ -16,16 +16,10 @@ from functions.adapters.http import MIB, ONCE
 from functions.adapters.providers.git import Git
 from functions.core.errors import BinderError, InvalidSpec, NotAllowed, UpstreamError, UpstreamTimeout
 from functions.core.gitrefs import FLUSH, pkt_line
-from tests.fakes.web import Reply, Web, web_server
+from tests.fakes.web import Reply, Web
 
 RESULT = {"Content-Type": "application/x-git-upload-pack-result"}
 SHA = "a" * 40
-
-
-@pytest.fixture
-def web() -> Iterator[Web]:
-    with web_server() as web:
-        yield web
 
 
 @pytest.fixture
