@@ -20,6 +20,13 @@ def prctl(option: int, value: int) -> None:
     _LIBC.prctl(option, value, 0, 0, 0)
 
 
+def heed_signals() -> None:
+    """Let the signals of a terminal end what is started from here. A shell has what it starts in the background ignore
+    them, and a kubelet there would pass that on to every container."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start_time(pid: int) -> int | None:
     """When process *pid* started, in clock ticks since the machine did; None when it does not run (any more).
 

@@ -24,7 +24,7 @@ import termios
 from collections.abc import Sequence
 from typing import Any
 
-from emulator.kubelet.descent import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, kill_descendants
+from emulator.kubelet.descent import PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, heed_signals, kill_descendants
 from emulator.kubelet.enter import become, exit_code, join, renounce
 
 PR_SET_DUMPABLE = 4
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     for group in spec["groups"]:
         with open(group, "w") as processes:
             processes.write("0")
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    heed_signals()
     uid, gid = spec["user"] or (os.getuid(), os.getgid())
     if spec["pid"] is None:
         become(uid, gid)

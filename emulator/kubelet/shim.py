@@ -24,6 +24,7 @@ from emulator.kubelet.descent import (
     PR_SET_NO_NEW_PRIVS,
     PR_SET_PDEATHSIG,
     children,
+    heed_signals,
     kill_descendants,
     name_of,
     prctl,
@@ -282,6 +283,7 @@ def _noted(*_: object) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run one container; the exit code is nobody's concern."""
+    heed_signals()
     spec_fd, record, ready = map(int, arguments)
     with os.fdopen(spec_fd) as file:
         spec = json.load(file)
