@@ -1,11 +1,12 @@
 # Python 3.11 or newer; for example: make up PYTHON=python3.12
 PYTHON ?= python3
 
-# In this order: fast ones first, the whole stack last.
-TESTS = tests/rules tests/core tests/functions tests/hub tests/adapters tests/terraform tests/contract \
-        tests/emulator/images tests/emulator/cloud tests/emulator/kube tests/emulator/kubelet tests/emulator/streams \
-        tests/emulator/run tests/emulator/stack tests/emulator/alone tests/browser tests/emulator/engine tests/e2e \
-        tests/chaos
+# In this order, a folder at a time in each of two processes: fast ones first, and beside them the whole stack, which
+# takes longest.
+TESTS = tests/rules tests/core tests/e2e tests/functions tests/hub tests/adapters tests/terraform tests/contract \
+        tests/emulator/engine tests/chaos tests/emulator/images tests/emulator/cloud tests/emulator/kube \
+        tests/emulator/kubelet tests/emulator/streams tests/emulator/run tests/emulator/stack tests/emulator/alone \
+        tests/browser
 
 up:  ## install what is missing and run the stack until Ctrl-C; BACKEND=cloud_build builds by Cloud Build
 	@$(PYTHON) emulator/bootstrap.py && exec .venv/bin/python -m emulator up $(if $(BACKEND),--backend $(BACKEND))
@@ -31,7 +32,7 @@ terraform-check:  ## terraform/: format, validity, its tests, plans, policy
 
 test:  ## everything; whole launches on both build backends
 	@$(PYTHON) emulator/bootstrap.py --tests
-	.venv/bin/python -m pytest $(TESTS)
+	.venv/bin/python -m pytest --numprocesses=2 --no-loadscope-reorder $(TESTS)
 	.venv/bin/python -m pytest --backend=cloud_build tests/e2e/test_launch.py tests/e2e/test_survival.py
 
 test-cloud-build:  ## all that needs the whole stack, with Cloud Build
