@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulator.kubelet.sandbox import Machine, Mount, Sandbox, bubblewrap_options
-from tests.emulator.kubelet.cluster import REGISTRY, SHELL, Cluster, Namespace, eventually
+from tests.emulator.kubelet.cluster import REGISTRY, SHELL, Cluster, Namespace, eventually, passable_folder
 
 pytestmark = pytest.mark.usefixtures("bubblewrap")
 
@@ -180,23 +180,22 @@ def test_a_pod_that_fills_its_memory_ends_alone(namespace: Namespace) -> None:
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
-def test_a_normal_user_is_isolated_as_well(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    for folder in (home, tmp_path, *tmp_path.parents[:2]):
-        os.chmod(folder, 0o777)
-    sandbox = Sandbox(
-        hostname="pod",
-        working_dir="/home/jovyan",
-        environment={"PATH": "/usr/bin:/bin"},
-        mounts=(Mount(str(home), "/home/jovyan", read_only=False), Mount(str(home), "/srv/new/place")),
-        hidden=("/var/lib",),
-    )
+def test_a_normal_user_is_isolated_as_well() -> None:
     script = "id -u; ls -A /var/lib | wc -l; echo hi > file; cat /srv/new/place/file; ls -d /proc/[0-9]* | wc -l"
     # Not subprocess's `user`: it forks, and what other tests have loaded (gRPC) speaks up in a fork.
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    command = [*nobody, "bwrap", *bubblewrap_options(sandbox, Machine()), "--", "sh", "-c", script]
-    done = subprocess.run(command, capture_output=True, text=True)
+    with passable_folder() as folder:
+        (home := folder / "home").mkdir()
+        home.chmod(0o777)
+        sandbox = Sandbox(
+            hostname="pod",
+            working_dir="/home/jovyan",
+            environment={"PATH": "/usr/bin:/bin"},
+            mounts=(Mount(str(home), "/home/jovyan", read_only=False), Mount(str(home), "/srv/new/place")),
+            hidden=("/var/lib",),
+        )
+        command = [*nobody, "bwrap", *bubblewrap_options(sandbox, Machine()), "--", "sh", "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True)
     assert (done.stdout.split()[:3], done.stderr) == (["1000", "0", "hi"], "")
     assert int(done.stdout.split()[3]) < 8
 

@@ -15,7 +15,7 @@ from emulator.kubelet.ownership import adopt, closed_to, give, make_inside
 from emulator.kubelet.sandbox import Mount
 from emulator.kubelet.stage import _open
 from emulator.kubelet.volumes import make_mount_points
-from tests.emulator.kubelet.cluster import Cluster, Namespace
+from tests.emulator.kubelet.cluster import Cluster, Namespace, passable_folder
 
 isolated = pytest.mark.usefixtures("bubblewrap")
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can start containers as somebody else")
@@ -205,13 +205,12 @@ def test_giving_a_folder_away_follows_no_link(tmp_path: Path) -> None:
     assert (given / "ours").stat().st_uid == 0
 
 
-def test_a_folder_that_others_may_not_enter_is_found(tmp_path: Path) -> None:
-    inside = tmp_path / "shut" / "open"
-    inside.mkdir(parents=True)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    (tmp_path / "shut").chmod(0o700)
+def test_a_folder_that_others_may_not_enter_is_found() -> None:
     other = User(os.getuid() + 1, os.getgid() + 1)
-    assert closed_to(inside / "file", other) == tmp_path / "shut"
-    assert closed_to(tmp_path / "shut", other) is None
-    assert closed_to(inside, User(os.getuid(), os.getgid())) is None
+    with passable_folder() as folder:
+        shut = folder / "shut"
+        shut.mkdir(mode=0o700)
+        (inside := shut / "open").mkdir()
+        assert closed_to(inside / "file", other) == shut
+        assert closed_to(shut, other) is None
+        assert closed_to(inside, User(os.getuid(), os.getgid())) is None
