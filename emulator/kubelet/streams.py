@@ -12,7 +12,8 @@ from emulator.kubelet.executing import Place, place_of, start
 from emulator.kubelet.forwarding import TUNNEL, forward_channels, forward_tunnel
 from emulator.kubelet.pod import Pod
 from emulator.kubelet.process import Runtime
-from emulator.kubelet.spawning import StartError
+from emulator.kubelet.spawning import ContainerProcess, StartError
+from emulator.kubelet.visitors import MOST_VISITORS
 
 # The command of an exec is part of the address.
 LONGEST_REQUEST_LINE_BYTES = 128 * 1024
@@ -49,10 +50,7 @@ def add_streams(app: web.Application, pods: KnownPods, runtime: Runtime) -> None
         socket = await _opened(request, V5, V4)
         pod, _ = found(request)
         container = pod.container(request.match_info["container"]) if pod else None
-        process = container.process if container else None
-        wanted, speaks = _wanted(request), "input" in request.query
-        if process is None or not process.alive or not await attach(socket, process, wanted, speaks=speaks):
-            await send_status(socket, _no_container(request))
+        await _attach(socket, container.process if container else None, request)
         await socket.close()
         return socket
 
@@ -82,8 +80,21 @@ def _no_container(request: web.Request) -> dict[str, object]:
     return failure(f'container not found ("{request.match_info["container"]}")')
 
 
+def _crowded(request: web.Request) -> dict[str, object]:
+    name = request.match_info["container"]
+    return failure(f'container "{name}" has {MOST_VISITORS} clients attached, and takes no more')
+
+
 def _wanted(request: web.Request) -> list[Channel]:
     return [channel for name, channel in _OUTPUTS.items() if name in request.query]
+
+
+async def _attach(socket: web.WebSocketResponse, process: ContainerProcess | None, request: web.Request) -> None:
+    if process is None or not process.alive:
+        await send_status(socket, _no_container(request))
+    elif not await attach(socket, process, _wanted(request), speaks="input" in request.query):
+        # It keeps its door shut, or has ended at this moment.
+        await send_status(socket, _crowded(request) if process.alive else _no_container(request))
 
 
 async def _execute(socket: web.WebSocketResponse, place: Place, request: web.Request) -> None:

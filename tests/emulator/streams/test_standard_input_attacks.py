@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,31 @@ import pytest
 from websocket import WebSocketTimeoutException, create_connection
 
 from emulator.kubelet.runs import Record
+from emulator.kubelet.visitors import MOST_VISITORS
 from tests.emulator.kubelet.cluster import TOKEN, Namespace, eventually
 from tests.emulator.streams.conftest import Stage
 
 MEGABYTE = 2**20
 
 
-def attached(stage: Stage, namespace: Namespace, *, timeout_s: float = 20, tty: bool = False) -> Any:
-    """A client that is attached to the pod, and knows that it is."""
+def connect(stage: Stage, namespace: Namespace, *, timeout_s: float = 20, tty: bool = False) -> Any:
+    """A client that asks to be attached to the pod."""
     query = "stdin=true&stdout=true" + ("&tty=true" if tty else "&stderr=true")
     url = f"{stage.server.url.replace('http', 'ws')}/api/v1/namespaces/{namespace.name}/pods/a/attach?{query}"
     header = {"Authorization": f"Bearer {TOKEN}"}
-    connection = create_connection(url, header=header, subprotocols=["v5.channel.k8s.io"], timeout=timeout_s)
+    return create_connection(url, header=header, subprotocols=["v5.channel.k8s.io"], timeout=timeout_s)
+
+
+def attached(stage: Stage, namespace: Namespace, **options: Any) -> Any:
+    """A client that is attached to the pod, and knows that it is."""
+    connection = connect(stage, namespace, **options)
     assert connection.recv() == b"\1"
     return connection
+
+
+def admitted(stage: Stage, namespace: Namespace) -> bool:
+    with closing(connect(stage, namespace)) as connection:
+        return bool(connection.recv() == b"\1")
 
 
 def record(stage: Stage, namespace: Namespace) -> Record:
@@ -44,6 +55,19 @@ def around(stage: Stage, namespace: Namespace) -> int:
     run = record(stage, namespace).read()
     assert run is not None and run.shim is not None
     return run.shim.pid
+
+
+def test_who_comes_when_too_many_are_attached_is_told_so(stage: Stage, namespace: Namespace) -> None:
+    namespace.run("sleep 600", stdin=True, terminationGracePeriodSeconds=0)
+    namespace.phase("Running")
+    with ExitStack() as stack:
+        for _ in range(MOST_VISITORS):
+            stack.enter_context(closing(attached(stage, namespace)))
+        late = stack.enter_context(closing(connect(stage, namespace)))
+        told = json.loads(late.recv()[1:])
+        assert told["message"].endswith('container "main" has 16 clients attached, and takes no more')
+    # Those have left, so there is room again.
+    eventually(lambda: admitted(stage, namespace))
 
 
 def test_who_sends_without_end_to_one_who_never_reads_has_to_wait(stage: Stage, namespace: Namespace) -> None:
