@@ -179,6 +179,13 @@ class Cluster:
         self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         return Namespace(self, name)
 
+    @contextmanager
+    def namespace_of_a_test(self) -> Iterator[Namespace]:
+        """What runs in it when the test ends is told to end, and not waited for."""
+        made = self.namespace()
+        yield made
+        self.call("DELETE", f"/api/v1/namespaces/{made.name}")
+
 
 class Namespace:
     """A namespace of one test's own."""

@@ -31,8 +31,9 @@ def cluster(loop: Loop, server_url: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Namespace:
-    return cluster.namespace()
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    with cluster.namespace_of_a_test() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

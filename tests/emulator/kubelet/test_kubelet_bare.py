@@ -33,8 +33,9 @@ def alike(loop: Loop, server_url: str) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def namespace(bare: Cluster) -> Namespace:
-    return bare.namespace()
+def namespace(bare: Cluster) -> Iterator[Namespace]:
+    with bare.namespace_of_a_test() as made:
+        yield made
 
 
 def test_a_pod_has_a_home_and_a_temporary_folder_of_its_own(namespace: Namespace, bare: Cluster) -> None:

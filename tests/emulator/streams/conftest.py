@@ -65,8 +65,9 @@ def cluster(stage: Stage) -> Cluster:
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Namespace:
-    return cluster.namespace()
+def namespace(cluster: Cluster) -> Iterator[Namespace]:
+    with cluster.namespace_of_a_test() as made:
+        yield made
 
 
 @pytest.fixture
