@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -16,11 +16,12 @@ from tests.chaos import faults
 from tests.chaos.faults import HTTP, MESSAGES, TCP, VICTIMS, Fault, Kind
 from tests.chaos.journal import Journal
 from tests.chaos.lines import Lines
+from tests.fakes.web import QuietServer
 
 BODY = b"x" * 1000
 
 
-class Service(ThreadingHTTPServer):
+class Service(QuietServer):
     """Answers BODY to everything, and remembers what it was asked."""
 
     def __init__(self) -> None:
