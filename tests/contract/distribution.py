@@ -139,7 +139,7 @@ class TokenService:
 def _running(folder: Path, *, auth: Mapping[str, Any]) -> Iterator[str]:
     program = shutil.which("docker-registry")
     if program is None:
-        pytest.skip("docker-registry is not installed")
+        pytest.skip("needs docker-registry")
     address = f"127.0.0.1:{free_port()}"
     config = {
         "version": 0.1,

@@ -15,7 +15,7 @@ from tests.terraform.workbench import Workbench, workbench
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     if shutil.which("terraform") is None:
-        pytest.skip("this machine has no terraform")
+        pytest.skip("needs terraform")
     with workbench(tmp_path_factory.mktemp("terraform") / "repository") as made:
         yield made
 

@@ -75,7 +75,7 @@ def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     here = "{}.{}".format(*sys.version_info)
     base = sys.executable if here == PYTHON else shutil.which(f"python{PYTHON}")
     if base is None:
-        pytest.skip(f"Python {PYTHON}, the functions' runtime, is not installed")
+        pytest.skip(f"needs Python {PYTHON}, the functions' runtime")
     venv = tmp_path_factory.mktemp("venv") / "venv"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--python", base, str(venv)], check=True)

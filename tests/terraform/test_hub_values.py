@@ -36,7 +36,7 @@ VARIABLES = {
     "servers_address": "192.0.2.7",
     "servers_domain": "servers.example.org",
 }
-pytestmark = pytest.mark.skipif(shutil.which("terraform") is None, reason="terraform is not installed")
+pytestmark = pytest.mark.skipif(shutil.which("terraform") is None, reason="needs terraform")
 
 
 @dataclass(frozen=True)

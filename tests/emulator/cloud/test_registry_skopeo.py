@@ -12,7 +12,7 @@ import pytest
 
 from tests.emulator.cloud.conftest import Cloud
 
-pytestmark = pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+pytestmark = pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo")
 
 PUSHER, PULLER = "pusher:push-password", "puller:pull-password"
 

@@ -49,7 +49,7 @@ def test_packages_of_a_strangers_choice_do_not_pass_through_the_shared_cache(tmp
     assert own in list(installer(tmp_path, confine=False).untrusted("env"))
 
 
-@pytest.mark.skipif(not available(), reason="bubblewrap does not work here")
+@pytest.mark.skipif(not available(), reason="needs bubblewrap")
 def test_a_confined_build_script_can_neither_write_elsewhere_nor_see_us(tmp_path: Path) -> None:
     job, other = tmp_path / "job", tmp_path / "other"
     job.mkdir()
@@ -60,7 +60,7 @@ def test_a_confined_build_script_can_neither_write_elsewhere_nor_see_us(tmp_path
     assert "Read-only file system" in done.stderr and f"/proc/{os.getpid()}/comm" in done.stderr
 
 
-@pytest.mark.skipif(not available(), reason="bubblewrap does not work here")
+@pytest.mark.skipif(not available(), reason="needs bubblewrap")
 def test_a_repositorys_script_runs_in_a_home_of_its_own_and_finds_no_secret(tmp_path: Path) -> None:
     confining = installer(tmp_path, confine=True)
     confining.home.mkdir()

@@ -55,7 +55,7 @@ def taken_out(registry: OciRegistry, layout: Path) -> Path:
     return layout
 
 
-@pytest.mark.skipif(shutil.which("skopeo") is None, reason="skopeo is not installed")
+@pytest.mark.skipif(shutil.which("skopeo") is None, reason="needs skopeo")
 def test_skopeo_inspects_it(layout: Path) -> None:
     command = ["skopeo", "inspect", f"oci:{layout}:v1"]
     shown = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
@@ -63,7 +63,7 @@ def test_skopeo_inspects_it(layout: Path) -> None:
     assert len(shown["Layers"]) == 2
 
 
-@pytest.mark.skipif(shutil.which("umoci") is None, reason="umoci is not installed")
+@pytest.mark.skipif(shutil.which("umoci") is None, reason="needs umoci")
 def test_umoci_unpacks_it(layout: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     rootless = () if os.geteuid() == 0 else ("--rootless",)

