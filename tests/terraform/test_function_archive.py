@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,7 @@ import pytest
 import urllib3
 import yaml
 
-from tests.ports import free_port
+from tests.ports import free_port, listens
 
 ROOT = Path(__file__).parents[2]
 SOURCE = yaml.safe_load((ROOT / "terraform" / "source.yaml").read_text())
@@ -95,18 +94,13 @@ def serving(entry_point: str, unpacked: Path, python: Path, state: Path) -> Iter
         process = subprocess.Popen(command, cwd=unpacked, env=environ, stdout=log, stderr=log)
         try:
             deadline = time.monotonic() + 60
-            while not _listens(port):
+            while not listens("127.0.0.1", port):
                 assert process.poll() is None and time.monotonic() < deadline, (state / "log").read_text()
                 time.sleep(0.05)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait(20)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.parametrize(

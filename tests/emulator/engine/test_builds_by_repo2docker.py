@@ -6,7 +6,6 @@ import asyncio
 import json
 import platform
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -24,6 +23,7 @@ from emulator.images import ImageError, PulledImage, Reference, RegistryClient
 from emulator.images.kept import kept
 from tests.emulator.engine.conftest import Build, Workshop
 from tests.fakes.oci_registry import CREDENTIALS
+from tests.ports import listens
 
 # The first build installs and compiles a whole JupyterLab.
 pytestmark = pytest.mark.timeout(400)
@@ -296,17 +296,14 @@ def address(folder: Path, server: subprocess.Popen[bytes]) -> str:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and server.poll() is None:
         for path in (folder / "runtime").glob("jpserver-*.json"):
-            # The file is there a moment before anybody listens.
-            if (text := path.read_text()) and _listens(str(json.loads(text)["url"])):
-                return str(json.loads(text)["url"])
+            if text := path.read_text():
+                url = str(json.loads(text)["url"])
+                parts = urlsplit(url)
+                # The file is there a moment before anybody listens.
+                if listens(str(parts.hostname), int(parts.port or 80)):
+                    return url
         time.sleep(0.05)
     raise AssertionError((folder / "log").read_text())
-
-
-def _listens(url: str) -> bool:
-    parts = urlsplit(url)
-    with socket.socket() as probe:
-        return probe.connect_ex((parts.hostname, parts.port)) == 0
 
 
 async def executed(url: str, code: str) -> str:

@@ -16,6 +16,7 @@ from kubernetes.stream import portforward
 from tests.emulator.kube.kubectl import Kubectl
 from tests.emulator.kubelet.cluster import PYTHON, Namespace, eventually
 from tests.emulator.streams.conftest import ROLE
+from tests.ports import listens
 
 # Says how many bytes came before the end of the input, and then so many of its own.
 COUNTER = """
@@ -34,11 +35,6 @@ Server((os.environ["IP"], 8888), Handler).serve_forever()
 PROGRAM = shutil.which("python3", path="/usr/bin:/usr/local/bin") or PYTHON
 WEB = f"{PROGRAM} -m http.server --bind $IP 8888"
 IP = {"name": "IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-
-
-def listens(address: str, port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex((address, port)) == 0
 
 
 def listening(namespace: Namespace, command: list[str]) -> str:
