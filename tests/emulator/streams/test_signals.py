@@ -11,15 +11,14 @@ from tests.emulator.kube.kubectl import Kubectl
 from tests.emulator.kubelet.cluster import Namespace
 
 SHELLS = 'for name in INT QUIT HUP; do sh -c "kill -$name \\$\\$"; echo $?; done 2>/dev/null'
-ENDED = "".join(f"{128 + number}\n" for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
+SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+ENDED = "".join(f"{128 + number}\n" for number in SIGNALS)
 
 
 @pytest.fixture
 def ignored() -> Iterator[None]:
     """As in a script's background, and by nohup."""
-    before = {
-        number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
-    }
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -104,7 +104,7 @@ def test_who_does_not_listen_holds_nobody_up_and_is_told_what_it_missed(stage: S
         deaf.send_binary(b"\0go\n")
         # The container has said all of it, long before it ends.
         eventually(lambda: namespace.output(tailLines=1) == "over\n", patience_s=50)
-        assert memory_bytes(shim) - before < 8 * MEGABYTE
+        assert memory_bytes(shim) - before < 4 * MEGABYTE
         said = b""
         while b"they are in the log" not in said:
             message = deaf.recv()
