@@ -19,28 +19,10 @@ from functions.world import World
 from tests.fakes.hub import FakeHub
 from tests.fakes.provider import FakeProvider
 from tests.fakes.web import Reply, Web, web_server
-from tests.fakes.world import FakeClock, Fakes
+from tests.fakes.world import Fakes, RunningClock
 
 SPEC = "owner/plots/main"
 DEADLINE_S = 20.0
-
-
-class RunningClock(FakeClock):
-    """The real time and `ahead_s`, until a test is over: then it is so late that every stream ends."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.ahead_s = 0.0
-        self._over = threading.Event()
-
-    def now(self) -> float:
-        return time.time() + self.ahead_s + (24 * 3600 if self._over.is_set() else 0)
-
-    def sleep(self, seconds: float) -> None:
-        self._over.wait(seconds)
-
-    def stop(self) -> None:
-        self._over.set()
 
 
 class Described(FakeProvider):

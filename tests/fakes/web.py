@@ -61,6 +61,8 @@ class Web:
 
 class QuietServer(ThreadingHTTPServer):
     daemon_threads = True
+    # Crowds of hundreds connect at once. Who finds no place in the queue tries again after 1, 3 and 7 s.
+    request_queue_size = 512
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away in the middle are part of many tests."""

@@ -1,8 +1,9 @@
-"""A whole world of fakes, with a clock that only moves when somebody sleeps."""
+"""A whole world of fakes. Its clock moves when somebody sleeps, and only then, unless a test takes a running one."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +61,27 @@ class FakeClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.time += seconds
+
+
+class RunningClock(FakeClock):
+    """The real time and `ahead_s`, until a test is over: then it is so late that every stream ends.
+
+    For tests in which many wait at once: each of them would move a FakeClock on for all the others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_s = 0.0
+        self._over = threading.Event()
+
+    def now(self) -> float:
+        return time.time() + self.ahead_s + (24 * 3600 if self._over.is_set() else 0)
+
+    def sleep(self, seconds: float) -> None:
+        self._over.wait(seconds)
+
+    def stop(self) -> None:
+        self._over.set()
 
 
 class Caller:

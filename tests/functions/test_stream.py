@@ -12,13 +12,19 @@ from functions.core.errors import LaunchFailed, RateLimited, RefNotFound, Upstre
 from functions.core.launch import Phase
 from functions.core.ports import BuildStatus, ResolvedRepo
 from functions.core.progress import EventId, parse_event_id
-from tests.fakes.world import Fakes
+from tests.fakes.world import Fakes, RunningClock
 from tests.functions.following import SPEC, asked, follow, launch, phases, until
 
 
 @pytest.fixture
 def fakes() -> Fakes:
     return Fakes()
+
+
+@pytest.fixture
+def crowded() -> Fakes:
+    """Fakes in real time, for many who wait at once."""
+    return Fakes(clock=RunningClock())
 
 
 def test_an_image_that_is_there_is_launched_without_a_build(fakes: Fakes) -> None:
@@ -93,8 +99,8 @@ def test_many_launches_of_one_image_make_one_build_and_a_server_each(fakes: Fake
     assert len(fakes.backend.submitted) == 1
 
 
-def test_a_hundred_watchers_on_one_instance_read_the_log_once(fakes: Fakes) -> None:
-    repo, world = fakes.know(SPEC), fakes.world()
+def test_a_hundred_watchers_on_one_instance_read_the_log_once(crowded: Fakes) -> None:
+    repo, world = crowded.know(SPEC), crowded.world()
     told: dict[str, list[str]] = {}
 
     def watch() -> None:
@@ -108,14 +114,14 @@ def test_a_hundred_watchers_on_one_instance_read_the_log_once(fakes: Fakes) -> N
     for watcher in watchers:
         watcher.start()
     wait_until(lambda: len(told.get("waiting", [])) == 100)
-    fakes.backend.write(fakes.backend.submitted[0].name, *[f"line {n}" for n in range(50)])
+    crowded.backend.write(crowded.backend.submitted[0].name, *[f"line {n}" for n in range(50)])
     wait_until(lambda: len(told.get("unknown", [])) == 5000)
-    fakes.finish_build(repo)
+    crowded.finish_build(repo)
     for watcher in watchers:
         watcher.join()
-    assert len(told["ready"]) == len(fakes.hub.started) == 100
-    assert len(fakes.backend.submitted) == 1
-    assert [cursor for _, cursor in fakes.backend.log_reads].count("") == 1
+    assert len(told["ready"]) == len(crowded.hub.started) == 100
+    assert len(crowded.backend.submitted) == 1
+    assert [cursor for _, cursor in crowded.backend.log_reads].count("") == 1
 
 
 def wait_until(true: Callable[[], bool], *, patience_s: float = 20) -> None:
