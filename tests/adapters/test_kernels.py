@@ -17,7 +17,7 @@ from tests.fakes.web import Reply, Web, web_server
 
 @pytest.fixture
 def kernels() -> ServerKernels:
-    return ServerKernels(HttpClient("The notebook server", timeout_s=0.3, retry=ONCE))
+    return ServerKernels(HttpClient("The notebook server", timeout_s=10, retry=ONCE))
 
 
 def says(body: Any, status: int = 200) -> Callable[[Reply], None]:
@@ -78,11 +78,12 @@ def test_a_server_that_answers_something_else_says_nothing(
     assert len(web.seen) == 1
 
 
-def test_a_server_that_does_not_answer_is_not_waited_for(web: Web, kernels: ServerKernels) -> None:
+def test_a_server_that_does_not_answer_is_not_waited_for(web: Web) -> None:
     over = threading.Event()
+    kernels = ServerKernels(HttpClient("The notebook server", timeout_s=0.1, retry=ONCE))
 
     def wait(_: Reply) -> None:
-        over.wait(5)
+        over.wait(20)
 
     web.answer = wait
     try:

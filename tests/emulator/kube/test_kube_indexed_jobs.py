@@ -183,7 +183,7 @@ def test_an_index_that_succeeds_twice_counts_once() -> None:
 def test_a_status_that_somebody_has_made_up_costs_no_memory_and_no_time() -> None:
     job = a_job(completions=2**31 - 1)
     job["status"] = {"completedIndexes": "0-2000000000,2000000002-9999999999"}
-    begun = time.monotonic()
+    begun = time.process_time()
     decided = plan(job, [], now=NOW, backoff=timedelta(0))
     assert tuple(decided.create) == (2_000_000_001,)
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
