@@ -11,11 +11,21 @@ from emulator.alone.plan import has_registry, pusher_login, registry_of
 from emulator.images.client import RegistryClient
 from emulator.images.errors import ImageError
 from emulator.images.reference import Reference
-from emulator.images.stock import push_own
+from emulator.images.stock import push_own, push_shell
 from emulator.images.tree import scan
 from emulator.kubelet.images import OPERATOR_REPOSITORY
 from emulator.stack.commands import FAILED, HEALTHY, say
+from emulator.stack.parts import StackFailed
 from emulator.stack.state import StateFolder
+
+
+def push_shell_image(registry: str, login: Path) -> None:
+    """Push the image that every cluster has to *registry*, HOST:PORT. Raises StackFailed."""
+    try:
+        with RegistryClient(registry, login.read_text().strip()) as client:
+            push_shell(client)
+    except (ImageError, OSError) as error:
+        raise StackFailed(f"there is no shell image: {error}") from error
 
 
 def push_image(state: StateFolder, options: argparse.Namespace) -> int:

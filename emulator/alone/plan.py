@@ -6,19 +6,20 @@ import asyncio
 import json
 import random
 import shlex
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
-from emulator.images.stock import SHELL
 from emulator.stack import documents, steps
 from emulator.stack.access import kubeconfig, token_lines
 from emulator.stack.cluster_parts import ClusterParts
 from emulator.stack.commands import Plan
-from emulator.stack.installation import ROOT, part_environment
+from emulator.stack.installation import part_environment
 from emulator.stack.parts import Part, StackFailed, Step
 from emulator.stack.ports import HOST, PORTS, choose, is_free, remembered
+from emulator.stack.requests import healthy, listens
 from emulator.stack.state import StateFolder
 
 NAME = "Kubernetes"
@@ -86,7 +87,7 @@ def registry_of(state: StateFolder) -> str:
 
 def shell_image(state: StateFolder) -> str:
     """The image that every cluster has."""
-    return f"{registry_of(state)}/{SHELL}"
+    return f"{registry_of(state)}/{documents.SHELL_REPOSITORY}"
 
 
 def pusher_login(state: StateFolder) -> Path:
@@ -123,34 +124,28 @@ def _prepare(state: StateFolder, ports: Mapping[str, int]) -> Access:
 def _tls(port: int) -> Step:
     """Clients come by TLS, whose certificate is made while the API server is ready for its node already."""
 
-    async def answers() -> bool:
-        try:
-            _, connection = await asyncio.open_connection(HOST, port)
-        except OSError:
-            return False
-        connection.close()
-        return True
-
     async def await_tls() -> None:
-        await steps.until(answers, what="the API server does not listen for TLS; see `logs kube`")
+        await steps.until(partial(listens, HOST, port), what="the API server does not listen for TLS; see `logs kube`")
 
     return Step(name="tls", run=await_tls, needs=frozenset({"kube"}))
 
 
 def _node(state: StateFolder, cluster: ClusterParts, access: Access) -> list[Part | Step]:
     client = steps.Cluster(cluster.url("kube"), access.admin_token)
-    to = ("--registry", documents.registry(cluster.ports), "--credentials", str(access.pusher_login))
-
-    async def push_shell() -> None:
-        environment = {**cluster.surroundings, "PYTHONPATH": str(ROOT)}
-        await steps.run_command((sys.executable, "-m", "emulator.images", "push-shell", *to), environment)
-
     # The folder in which the whole stack has them too.
     images = ("--state", str(state.folder("cloud") / "registry"), "--users", str(access.registry_users))
     flags = ("--port", str(cluster.ports["registry"]), *images)
+    registry = cluster.python_part("cloud.registry", *flags, address=cluster.url("registry"))
+
+    async def push_shell() -> None:
+        # Only now, since importing it takes a while, in which the parts can start.
+        image = await asyncio.to_thread(import_module, "emulator.alone.image")
+        await steps.until(partial(healthy, registry.health), what="no registry answers; see `logs registry`")
+        await asyncio.to_thread(image.push_shell_image, documents.registry(cluster.ports), access.pusher_login)
+
     return [
         cluster.kubelet(token_file=access.kubelet_token_file, registry_login=access.puller_login),
-        cluster.python_part("cloud.registry", *flags, address=cluster.url("registry")),
+        registry,
         Step(name="node", run=client.await_node, needs=frozenset({"kubelet"})),
-        Step(name="images", run=push_shell, needs=frozenset({"registry"})),
+        Step(name="images", run=push_shell),
     ]

@@ -6,6 +6,7 @@ Run as a program in a process of its own: the server never needs the library tha
 
 from __future__ import annotations
 
+import fcntl
 import os
 import ssl
 import subprocess
@@ -28,8 +29,12 @@ UNUSED = (
 def context(state: Path) -> ssl.SSLContext:
     """Return the TLS settings of the server, with the certificate from its state folder, made if missing."""
     certificate, key = state / CERTIFICATE, state / KEY
-    if not (certificate.exists() and key.exists()):
-        subprocess.run([sys.executable, "-m", "emulator.kube.certificate", str(state)], check=True, timeout=60)
+    state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state / "server.lock").open("w") as lock:
+        # Another server may be about to find that the state folder is taken: its key would not fit our certificate.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (certificate.exists() and key.exists()):
+            subprocess.run([sys.executable, "-m", "emulator.kube.certificate", str(state)], check=True, timeout=60)
     made = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     made.load_cert_chain(certificate, key)
     return made

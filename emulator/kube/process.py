@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import signal
+import ssl
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from aiohttp import web
@@ -40,13 +42,17 @@ LONGEST_REQUEST_LINE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve. Ports of 0 are free ones; without `tls_port` there is no TLS."""
+    """How to serve. Ports of 0 are free ones; without `tls_port` there is no TLS.
+
+    `tls_context` returns the settings of TLS; without it they are those of the certificate in the state folder.
+    """
 
     port: int
     state: Path
     tokens: Tokens
     tls_port: int | None = None
     job_backoff: timedelta = timedelta(seconds=10)
+    tls_context: Callable[[], ssl.SSLContext] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +99,7 @@ async def _sites(settings: Settings, cluster: Cluster) -> AsyncIterator[tuple[in
         await web.TCPSite(runner, "127.0.0.1", settings.port).start()
         if settings.tls_port is not None:
             # The first time one is made, which takes a while: the plain port answers meanwhile.
-            tls = await asyncio.to_thread(certificate.context, settings.state)
+            tls = await asyncio.to_thread(settings.tls_context or partial(certificate.context, settings.state))
             await web.TCPSite(runner, "127.0.0.1", settings.tls_port, ssl_context=tls).start()
         ports = [int(address[1]) for address in runner.addresses]
         yield ports[0], ports[1] if len(ports) > 1 else None

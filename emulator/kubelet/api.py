@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import aiohttp
 
 # A pod with large annotations is still one line of a watch.
 _LONGEST_LINE_BYTES = 8 * 2**20
+_BETWEEN_KNOCKS_S = 0.02
 
 
 @dataclass
@@ -40,6 +42,17 @@ class Api:
         self._session = session
         self._server = server.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def await_server(self) -> None:
+        """Return when the server answers, be it with a refusal: it may have been started together with us."""
+        while True:
+            try:
+                await self.get("/version")
+                return
+            except ApiError as error:
+                if error.code:
+                    return
+            await asyncio.sleep(_BETWEEN_KNOCKS_S)
 
     async def get(self, path: str, **query: str) -> dict[str, Any]:
         return await self._call("GET", path, query=query)

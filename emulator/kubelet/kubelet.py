@@ -7,10 +7,11 @@ import contextlib
 import ipaddress
 import logging
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -132,7 +133,13 @@ async def _serving(
         capacity=capacity,
         isolated=services.runtime.isolated,
     )
-    tasks = [asyncio.ensure_future(each) for each in (heartbeat.run(facts), pods.run(), services.events.run())]
+
+    async def begin(work: Callable[[], Awaitable[None]]) -> None:
+        await services.api.await_server()
+        await work()
+
+    works = (partial(heartbeat.run, facts), pods.run, services.events.run)
+    tasks = [asyncio.ensure_future(begin(each)) for each in works]
     log.info("node %s is at %s:%d", settings.node, HOST, facts.port)
     try:
         yield pods

@@ -46,10 +46,10 @@ class ClusterParts:
             *(word for folder in host_paths for word in ("--allow-host-path", str(folder))),
             *(word for folder in visible for word in ("--visible", str(folder))),
         )
-        return self.python_part("kubelet", *flags, address=self.url("kubelet"), needs=frozenset({"kube"}))
+        return self.python_part("kubelet", *flags, address=self.url("kubelet"), uses=frozenset({"kube"}))
 
     def python_part(
-        self, name: str, *flags: str, address: str, health: str = "", needs: frozenset[str] = frozenset()
+        self, name: str, *flags: str, address: str, health: str = "", uses: frozenset[str] = frozenset()
     ) -> Part:
         """The module `emulator.<name>` as a part; its *health* is at its *address* unless said otherwise."""
         return Part(
@@ -57,7 +57,7 @@ class ClusterParts:
             command=(sys.executable, "-m", f"emulator.{name}", *flags),
             environment=self.surroundings,
             folder=ROOT,
-            needs=needs,
+            uses=uses,
             address=address,
             health=health or f"{address}/healthz",
         )

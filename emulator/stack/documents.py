@@ -15,6 +15,7 @@ BUILDS_NAMESPACE = "binderless-builds"
 # The secret in BUILDS_NAMESPACE from which a build learns how to push, and its key.
 PUSH_SECRET, PUSH_KEY = "registry-push", "credentials"
 BUILDER_REPOSITORY = "binderless/repo2docker"
+SHELL_REPOSITORY = "binderless/shell"
 
 PROJECT = "local"
 TOPIC = "cloud-builds"

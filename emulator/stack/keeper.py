@@ -157,7 +157,7 @@ class Keeper:
 
     async def _answering(self) -> None:
         while not await self._ready():
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.02)
 
     async def _ready(self) -> bool:
         if self._part.health:

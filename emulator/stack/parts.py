@@ -11,8 +11,9 @@ from pathlib import Path
 class Part:
     """A process that runs as long as the stack does.
 
-    It starts when everything in *needs* is ready. It is ready itself when *health* answers 200, or, without *health*,
-    when a line of its log contains *ready_line*. *address* is for people and for `status`.
+    It starts when everything in *needs* is ready, and ends before that does; so it does with parts in *uses*, but those
+    it can wait for itself. It is ready when *health* answers 200, or, without *health*, when a line of its log contains
+    *ready_line*. *address* is for people and for `status`.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Part:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: Path = Path(".")
     needs: frozenset[str] = frozenset()
+    uses: frozenset[str] = frozenset()
     address: str = ""
     health: str = ""
     ready_line: str = ""
@@ -38,9 +40,14 @@ class StackFailed(Exception):
     """The stack cannot start; the text says why, for the person at the terminal."""
 
 
+def relied_on(member: Part | Step) -> frozenset[str]:
+    """The members that have to be there for as long as this one is."""
+    return member.needs | member.uses if isinstance(member, Part) else member.needs
+
+
 def check(members: Sequence[Part | Step]) -> None:
     """Raise ValueError unless names are unique and every need can be met: no unknown name, no circle."""
-    left = {member.name: set(member.needs) for member in members}
+    left = {member.name: set(relied_on(member)) for member in members}
     if len(left) != len(members):
         raise ValueError("two members of the stack have the same name")
     while left:

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -49,4 +50,16 @@ def _send(asked: urllib.request.Request, timeout_s: float) -> Answer:
 
 async def healthy(url: str) -> bool:
     """Whether *url* answers 200 right now."""
-    return (await request(url, timeout_s=2)).status == 200
+    parts = urlsplit(url)
+    # Most often the answer is that nobody is there yet, for which a thread and a request would be much ado.
+    return await listens(parts.hostname or "", parts.port or 80) and (await request(url, timeout_s=2)).status == 200
+
+
+async def listens(host: str, port: int) -> bool:
+    """Whether somebody listens at *port* of *host* right now."""
+    try:
+        _, connection = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    connection.close()
+    return True

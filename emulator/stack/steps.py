@@ -92,7 +92,7 @@ async def until(question: Callable[[], Awaitable[bool]], *, what: str) -> None:
     try:
         async with asyncio.timeout(PATIENCE_S):
             while not await question():
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
     except TimeoutError:
         raise StackFailed(f"{what} (waited {PATIENCE_S:.0f} s)") from None
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from emulator.stack.keeper import Keeper
-from emulator.stack.parts import Part, Step, check
+from emulator.stack.parts import Part, Step, check, relied_on
 from emulator.stack.processes import adopt_orphans, alive, descendants, end, reap_orphans
 from emulator.stack.state import Record, StateFolder
 
@@ -89,8 +89,8 @@ class Supervisor:
         ended[name].set()
 
     def _dependents(self, name: str) -> set[str]:
-        """The parts that need *name*, be it through a step."""
-        found = {member.name for member in self._members if name in member.needs}
+        """The parts that need or use *name*, be it through a step."""
+        found = {member.name for member in self._members if name in relied_on(member)}
         for step in [member for member in self._members if isinstance(member, Step) and member.name in found]:
             found = found - {step.name} | self._dependents(step.name)
         return found

@@ -6,11 +6,11 @@ import asyncio
 import http.client
 import json
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from emulator.kube import certificate
 from emulator.kube.authentication import TokenFileError, parse_tokens
 from emulator.kube.process import Settings, running
 from tests.emulator.kube.serving import TOKEN, TOKEN_FILE, eventually, job_body, serving
+from tests.ports import free_port
 
 
 @contextmanager
@@ -131,14 +132,20 @@ def test_the_plain_port_answers_while_the_certificate_is_made(tmp_path: Path, mo
         async with running(Settings(port, tmp_path, parse_tokens(TOKEN_FILE.splitlines()), 0)):
             answers.append("TLS")
 
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    port = free_port()
     monkeypatch.setattr(certificate, "context", context)
     asyncio.run(serve())
     assert answers == [(200, "ok"), "TLS"]
 
 
+def test_servers_that_start_together_have_a_certificate_and_the_key_to_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as together:
+        made = list(together.map(certificate.context, [tmp_path / "state"] * 4))
+    assert len(made) == 4
+    assert {path.name for path in (tmp_path / "state").iterdir()} == {"server.crt", "server.key", "server.lock"}
+
+
 def test_the_server_imports_nothing_that_its_first_answer_does_not_need() -> None:
-    look = "import sys, emulator.kube.__main__; print(*sys.modules)"
+    look = "import sys, emulator.kube.__main__, emulator.kube.process; print(*sys.modules)"
     imported = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, timeout=60)
     assert not {"cryptography", "kubernetes", "google.protobuf", "yaml"} & set(imported.stdout.split())

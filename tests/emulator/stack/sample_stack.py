@@ -3,17 +3,26 @@
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 from emulator.stack.commands import Plan, up
 from emulator.stack.parts import Part, Step
 from emulator.stack.ports import choose
 from emulator.stack.state import StateFolder
 
+# Parts that take a while: `slow` to start, and `eager`, which uses it, to end. Both note their ends, in order.
+ENDS = "trap '%s echo %s >>ended; exit' TERM; %s echo ready; while :; do sleep 0.05; done"
+SLOW, EAGER = ENDS % ("", "slow", "sleep 0.5;"), ENDS % ("sleep 0.5;", "eager", "")
 HERE = str(Path(__file__).with_name("sample_part.py"))
 
 
 def plan(state: StateFolder, port: int, behaviour: str) -> Plan:
     choose(state, {"BINDERLESS_PORT": str(port)}, random.Random())
+    url = f"http://127.0.0.1:{port}"
+    if behaviour == "pair":
+        common: dict[str, Any] = {"folder": state.folder(), "ready_line": "ready"}
+        eager = Part(name="eager", command=("/bin/sh", "-c", EAGER), uses=frozenset({"slow"}), **common)
+        return Plan(url=url, members=[eager, Part(name="slow", command=("/bin/sh", "-c", SLOW), **common)])
 
     def part(name: str, *arguments: str, needs: frozenset[str] = frozenset(), ready_line: str = "") -> Part:
         command = (sys.executable, "-I", "-S", HERE, *arguments)
@@ -24,7 +33,7 @@ def plan(state: StateFolder, port: int, behaviour: str) -> Plan:
         state.write("step-done", "yes")
 
     return Plan(
-        url=f"http://127.0.0.1:{port}",
+        url=url,
         members=[
             part("server", "serve", str(port)),
             Step(name="mark", run=mark, needs=frozenset({"server"})),

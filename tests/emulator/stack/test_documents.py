@@ -163,6 +163,7 @@ def test_a_build_may_push_images_and_environments_and_not_replace_the_builder(ac
     registry = RegistryAccess(users)
     for repository in ("binder-owner-name-abc", "binderless/environments"):
         registry.check_push("builder", repository)
+    assert (BUILDER, SHELL) == (documents.BUILDER_REPOSITORY, documents.SHELL_REPOSITORY)
     for repository in (BUILDER, SHELL, "binderless/environments-2"):
         with pytest.raises(RegistryError):
             registry.check_push("builder", repository)

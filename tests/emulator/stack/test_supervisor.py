@@ -29,6 +29,13 @@ def test_ready_is_said_when_every_part_and_step_is(start: Start, port: int) -> N
     assert {part.condition for part in stack.record.parts} == {"ready"}
 
 
+def test_a_part_starts_beside_the_ones_it_uses_and_ends_before_them(start: Start, port: int) -> None:
+    stack = start("a", port, "pair").ready()
+    stack.signal(signal.SIGTERM)
+    assert [line.split()[0] for line in stack.said().splitlines() if line.startswith("  ")] == ["eager", "slow"]
+    assert (stack.state.path / "ended").read_text().split() == ["eager", "slow"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_every_process(start: Start, port: int, number: signal.Signals) -> None:
     stack = start("a", port).ready()
