@@ -32,6 +32,8 @@ _FOUND_S = 600.0
 _MOST_FOUND = 5000
 _DELETED = (200, 202, 204, 404)
 _NOT_PERMITTED = (400, 401, 403, 405, 501)
+# Google's code for a manifest that still has a tag: https://github.com/genuinetools/reg/issues/136
+_HAS_TAG = b"GOOGLE_MANIFEST_DANGLING_TAG"
 
 
 def api_url(url: str) -> str:
@@ -74,18 +76,27 @@ class OCIRegistry:
 
     def delete(self, image: str, digest: str) -> bool:
         """https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-manifests"""
-        name = replace(parse_image(image), reference=digest)
-        answer = self._delete(name, self._login.headers(name.repository))
-        challenge = bearer_challenge(answer.headers.get("WWW-Authenticate", "")) if answer.status == 401 else None
-        if challenge is not None and self._login.is_registry(answer.url):
-            # Not kept: it is for deleting, and the next look-up wants one for reading.
-            answer = self._delete(name, self._login.token(name.repository, challenge, keep=False))
+        tag = parse_image(image)
+        manifest = replace(tag, reference=digest)
+        answer = self._delete(manifest)
+        # The specification lets a manifest take its tags along. Google's registries want them to be deleted before.
+        if answer.status == 400 and _HAS_TAG in answer.body and self.find(image, fresh=True) == ImageFound(digest):
+            self._delete(tag)
+            answer = self._delete(manifest)
         gone = answer.status in _DELETED
         if gone:
             self._found.drop(image)
         return gone
 
-    def _delete(self, name: ImageName, headers: Headers) -> Answer:
+    def _delete(self, name: ImageName) -> Answer:
+        answer = self._ask_to_delete(name, self._login.headers(name.repository))
+        challenge = bearer_challenge(answer.headers.get("WWW-Authenticate", "")) if answer.status == 401 else None
+        if challenge is not None and self._login.is_registry(answer.url):
+            # Not kept: it is for deleting, and the next look-up wants one for reading.
+            answer = self._ask_to_delete(name, self._login.token(name.repository, challenge, keep=False))
+        return answer
+
+    def _ask_to_delete(self, name: ImageName, headers: Headers) -> Answer:
         path = f"v2/{name.repository}/manifests/{name.reference}"
         return self._client.request("DELETE", path, headers=headers, expect=(*_DELETED, *_NOT_PERMITTED))
 

@@ -7,6 +7,10 @@ from functions.culling.rounds import Round
 from functions.state import retention
 
 MOST_IMAGES = 100
+# An image may be refused for its own sake: because an index names it, for instance.
+MOST_REFUSALS = 5
+LONGEST_BACKLOG_DAYS = 365
+_OLDER = "older images"
 
 
 def forget_images(round_: Round) -> None:
@@ -17,15 +21,26 @@ def forget_images(round_: Round) -> None:
     world = round_.world
     if not world.config.cull.image_keep_s:
         return
-    now = world.clock.now()
-    for image in retention.expired(world.store, "build", now=now, most=MOST_IMAGES, field="image_until"):
+    now, days_ago, refusals = world.clock.now(), _days_ago(round_), 0
+    for image in retention.expired(
+        world.store, "build", now=now, most=MOST_IMAGES, field="image_until", days_ago=days_ago
+    ):
         if round_.over():
             round_.note("left", "image", "no time")
             return
         build = world.builds.get(image)
         if build is not None and build.succeeded and not _forget(build, round_):
-            # It will not permit the next one either.
-            return
+            refusals += 1
+            if refusals == MOST_REFUSALS:
+                return
+
+
+def _days_ago(round_: Round) -> tuple[int, ...]:
+    """The last days and, in each round, one of the year before them: what was refused then, or had no round."""
+    before = int(round_.cursors.get(_OLDER, retention.FORGET_DAYS))
+    older = before + 1 if before < LONGEST_BACKLOG_DAYS else retention.FORGET_DAYS + 1
+    round_.cursors[_OLDER] = str(older)
+    return (*retention.LAST_DAYS, older)
 
 
 def _forget(build: Build, round_: Round) -> bool:

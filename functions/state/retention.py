@@ -6,6 +6,7 @@ Days are ISO dates in UTC, in the indexed field `expires_on`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from functions.core.build import Build, wanted_at
@@ -13,6 +14,7 @@ from functions.core.ports import Store
 
 # How many past days are looked at, should no round have come for some; each costs a query a kind and round.
 FORGET_DAYS = 3
+LAST_DAYS = tuple(range(1, FORGET_DAYS + 1))
 
 
 def expires_on(now: float, *, keep_s: float) -> str:
@@ -30,10 +32,12 @@ def date(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).date().isoformat()
 
 
-def expired(store: Store, kind: str, *, now: float, most: int, field: str = "expires_on") -> list[str]:
-    """Keys of the records of *kind* whose day in *field* is over, *most* of them at once."""
+def expired(
+    store: Store, kind: str, *, now: float, most: int, field: str = "expires_on", days_ago: Sequence[int] = LAST_DAYS
+) -> list[str]:
+    """Keys of the records of *kind* whose day in *field* was one of *days_ago*, *most* of them at once."""
     keys: list[str] = []
-    for days in range(1, FORGET_DAYS + 1):
+    for days in days_ago:
         left = most - len(keys)
         found = store.query(kind, field, date(now - days * 86400), limit=left) if left else ()
         keys.extend(document.key for document in found)

@@ -246,3 +246,47 @@ def test_a_workshop_asks_once_for_its_image(web: Web) -> None:
     for person in people:
         person.join()
     assert (found, len(web.seen)) == ([ImageFound(DIGEST)] * 50, 1)
+
+
+class GoogleRegistry:
+    """Deletes no manifest that has a tag; what it holds is one image, by its tag and by its digest."""
+
+    def __init__(self, *, digest: str = DIGEST) -> None:
+        self.tags, self.manifests = {"1": digest}, {DIGEST, digest}
+
+    def __call__(self, reply: Reply) -> None:
+        reference = reply.path.rpartition("/")[2]
+        digest = self.tags.get(reference, reference)
+        if reply.command != "DELETE":
+            there = digest in self.manifests
+            return reply.send(200 if there else 404, headers={"Docker-Content-Digest": digest} if there else None)
+        if self.tags.pop(reference, None):
+            return reply.send(202)
+        if reference in self.tags.values():
+            error = {"code": "GOOGLE_MANIFEST_DANGLING_TAG", "message": "Manifest is still referenced by tag: 1"}
+            return reply.send(400, json.dumps({"errors": [error]}).encode())
+        self.manifests.discard(reference)
+        return reply.send(202)
+
+
+def test_a_registry_that_wants_tags_deleted_first_has_its_way(web: Web) -> None:
+    web.answer = google = GoogleRegistry()
+    registry = registry_at(web)
+    assert registry.find(IMAGE) == ImageFound(DIGEST)
+    assert registry.delete(IMAGE, DIGEST)
+    assert (google.tags, google.manifests) == ({}, set())
+    assert registry.find(IMAGE) == ImageMissing()
+
+
+def test_the_tag_of_a_newer_image_stays(web: Web) -> None:
+    newer = "sha256:" + "1" * 64
+    web.answer = google = GoogleRegistry(digest=newer)
+    google.tags["other"] = DIGEST
+    assert not registry_at(web).delete(IMAGE, DIGEST)
+    assert google.tags == {"1": newer, "other": DIGEST}
+
+
+def test_another_refusal_deletes_no_tag(web: Web) -> None:
+    web.answer = answers(400, body=b'{"errors": [{"code": "UNSUPPORTED"}]}')
+    assert not registry_at(web).delete(IMAGE, DIGEST)
+    assert [seen.method for seen in web.seen] == ["DELETE"]

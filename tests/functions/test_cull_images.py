@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from functions.core.errors import UpstreamError
+from functions.culling.images import MOST_REFUSALS
 from functions.launching.building import ensure_build, refresh_build
 from tests.fakes.world import Fakes
 from tests.functions.following import follow, launch
@@ -18,14 +19,18 @@ KEEP_S = 30 * DAY_S
 @pytest.fixture
 def fakes() -> Fakes:
     fakes = Fakes(settings={"cull": {"image_keep_s": KEEP_S}})
-    repo = fakes.know(SPEC)
-    world = fakes.world()
+    build_of(fakes, SPEC)
+    return fakes
+
+
+def build_of(fakes: Fakes, spec: str) -> None:
+    """Let the image of *spec* be built."""
+    repo, world = fakes.know(spec), fakes.world()
     ensure_build(repo, fakes.image(repo), world, host="https://b/")
     fakes.finish_build(repo)
     build = world.builds.get(fakes.image(repo))
     assert build is not None
     refresh_build(build, world)
-    return fakes
 
 
 def test_an_image_that_nobody_has_launched_for_long_goes_with_its_record(fakes: Fakes) -> None:
@@ -62,11 +67,30 @@ def test_whoever_launches_it_afterwards_has_it_built_again(fakes: Fakes) -> None
     assert build.request == fakes.backend.submitted[0]
 
 
-def test_a_registry_that_permits_no_deletion_is_asked_once_a_round(fakes: Fakes) -> None:
+def test_a_registry_that_permits_no_deletion_is_asked_a_few_times_a_round(fakes: Fakes) -> None:
+    for number in range(MOST_REFUSALS + 1):
+        build_of(fakes, f"owner/plots{number}/main")
     fakes.registry.permits_deletion = False
     fakes.clock.sleep(KEEP_S + 2 * DAY_S)
-    assert run(fakes)["kept"]["image"] == {"the registry does not permit its deletion": 1}
-    assert len(fakes.world().builds.where("open", "no")) == 1
+    assert run(fakes)["kept"]["image"] == {"the registry does not permit its deletion": MOST_REFUSALS}
+    assert len(fakes.world().builds.where("open", "no")) == MOST_REFUSALS + 2
+
+
+def test_what_no_round_deleted_for_weeks_is_deleted_by_a_later_one(fakes: Fakes) -> None:
+    fakes.clock.sleep(KEEP_S + 20 * DAY_S)
+    rounds = [run(fakes)["removed"].get("image") for _ in range(20)]
+    assert [done for done in rounds if done] == [{"was not launched for long": 1}]
+
+
+def test_a_registry_that_permits_it_after_weeks_deletes_the_image(fakes: Fakes) -> None:
+    fakes.registry.permits_deletion = False
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    run(fakes)
+    fakes.registry.permits_deletion = True
+    fakes.clock.sleep(30 * DAY_S)
+    for _ in range(40):
+        run(fakes)
+    assert fakes.registry.deleted == [fakes.backend.submitted[0].image]
 
 
 def test_a_registry_that_is_out_loses_nothing(fakes: Fakes) -> None:
