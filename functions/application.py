@@ -1,4 +1,7 @@
-"""The one Flask application behind `pages` and `build`, so that a small deployment can serve both from one function."""
+"""The one Flask application behind `pages` and `build`, so that a small deployment can serve both from one function.
+
+It takes webhooks as well: where one function has the address, hosts are told to call that.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +19,18 @@ from functions.core.settings import WebSettings
 from functions.core.specs import MAX_TARGET
 from functions.reporting.health import Health
 from functions.web import cors, counted, legacy, visitor
+from functions.webhook import webhook
 from functions.world import World
 
 _FOLDER = "web"
-# What reads a body takes far less; this is only how much of one is put up with.
+# What reads a body takes far less; this is only how much of one is put up with. Webhooks have a bound of their own.
 LARGEST_BODY_BYTES = 1024 * 1024
+_WEBHOOKS = "webhooks"
+_ANY = ("GET", "POST", "PUT", "PATCH", "DELETE")
 # First folders of addresses that programs ask for, whatever they say they accept.
-# What who watches over hubs asks for; it is never closed to a network.
-_OPEN = frozenset({"versions", "health", "metrics"})
-_API = frozenset({"api", "versions", "health", "metrics", "_config"})
+# What who watches over hubs asks for, and what is signed; it is never closed to a network.
+_OPEN = frozenset({"versions", "health", "metrics", _WEBHOOKS})
+_API = frozenset({"api", "versions", "health", "metrics", "_config", _WEBHOOKS})
 
 
 def make_application(world: World) -> Flask:
@@ -37,6 +43,9 @@ def make_application(world: World) -> Flask:
     app.url_map.merge_slashes = app.url_map.redirect_defaults = False
     for blueprint in _blueprints(web):
         app.register_blueprint(blueprint, url_prefix=web.base_path + (blueprint.url_prefix or ""))
+    app.add_url_rule(
+        f"{web.base_path}{_WEBHOOKS}/<path:_host>", _WEBHOOKS, lambda _host: webhook(request, world), methods=_ANY
+    )
     if web.base_path != "/" and not web.api_only:
         app.add_url_rule(web.base_path.rstrip("/"), "base_path", lambda: redirect(web.base_path))
     app.before_request(_check)
@@ -62,7 +71,7 @@ def _check() -> Response | None:
         raise BadRequest("The Host header does not name a host.")
     if len(visitor.raw_target(request)) > MAX_TARGET:
         raise RequestURITooLarge(f"This address is longer than {MAX_TARGET} characters.")
-    if (request.content_length or 0) > LARGEST_BODY_BYTES:
+    if (request.content_length or 0) > LARGEST_BODY_BYTES and _first_folders()[0] != _WEBHOOKS:
         raise RequestEntityTooLarge(f"The body is larger than {LARGEST_BODY_BYTES} bytes.")
     if _first_folders()[0] not in _OPEN and not _is_operators():
         world: World = current_app.config["WORLD"]

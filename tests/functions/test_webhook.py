@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,9 @@ import pytest
 from flask import Request, Response
 from werkzeug.test import EnvironBuilder
 
+from functions.application import make_application
 from functions.core.errors import BadRequest, BadSignature, BinderError, MethodNotAllowed, NotAllowed
+from functions.core.webhooks import MOST_BYTES
 from functions.webhook import webhook
 from tests.fakes.deliveries import OLD_SHA, SHA, sample, signed
 from tests.fakes.provider import FakeProvider
@@ -200,3 +203,20 @@ def test_below_a_base_path_nothing_else_answers() -> None:
     made.settings["web"] = {"base_path": "/binder/"}
     assert deliver(made, path="/binder/webhooks/github").status_code == 202
     assert deliver(made).status_code == 404
+
+
+@pytest.mark.parametrize("base_path", ["/", "/hub/"])
+def test_where_one_function_has_the_address_it_takes_what_the_page_tells_hosts_to_call(base_path: str) -> None:
+    made = fakes()
+    made.settings["web"] = {"base_path": base_path}
+    client = make_application(made.world()).test_client()
+    page = client.get(base_path).get_data(as_text=True)
+    [url] = re.findall(r'"url": "http://localhost(/[^"]*/github)"', page)
+    body = json.dumps(sample("github-push-branch") | {"padding": "x" * 2_000_000}).encode()
+    headers = {"X-GitHub-Event": "push", "X-GitHub-Delivery": "1", "X-Hub-Signature-256": signed(body, "new")}
+    answer = client.post(url, data=body, headers=headers, content_type="application/json")
+    assert (answer.status_code, answer.get_json()["status"]) == (202, "QUEUED")
+    refused = client.post(url, data=body, headers={"X-Hub-Signature-256": signed(body, "guessed")})
+    assert (refused.status_code, refused.get_json()["error"]) == (401, "BadSignature")
+    assert (client.get(url).status_code, client.post(f"{base_path}webhooks/nope").status_code) == (405, 404)
+    assert client.post(url, data=b"x" * (MOST_BYTES + 1)).status_code == 400
