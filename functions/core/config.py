@@ -191,7 +191,8 @@ _CONVERTERS: Mapping[Any, Callable[[Any], Any]] = {
     str: _text,
     int: _integer,
     bool: _boolean,
-    Secret: lambda value: Secret(_text(value)),
+    # Whoever types a secret into a file or a pipe ends it with a line end, which no header may hold.
+    Secret: lambda value: Secret(_text(value).rstrip("\r\n")),
     tuple[str, ...]: _texts,
 }
 

@@ -140,3 +140,13 @@ def test_a_watch_of_nonsense_is_an_error_of_ours(web: Web, jobs: JobsApi) -> Non
     web.answer = chunked(b"nonsense\n")
     with pytest.raises(UpstreamError, match="not JSON"):
         list(jobs.watch("7", timeout_s=5))
+
+
+@pytest.mark.parametrize("kubeconfig", ["", "missing"])
+def test_without_a_kubeconfig_kubernetes_is_out_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kubeconfig: str
+) -> None:
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "nowhere"))
+    jobs = JobsApi(namespace="builds", kubeconfig=str(tmp_path / kubeconfig) if kubeconfig else "")
+    with pytest.raises(UpstreamError, match="Kubernetes cannot be asked, for want of a kubeconfig"):
+        jobs.get("x")

@@ -133,6 +133,12 @@ def test_an_empty_secret_says_so() -> None:
     assert repr(Secret()) == "Secret()"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_line_end_of_a_secret_that_was_typed_is_no_part_of_it(end: str) -> None:
+    config = load(environ=SECRETS | {"BINDERLESS_HUB__TOKEN": f"hub-token{end}"})
+    assert config.hub.token.reveal() == "hub-token"
+
+
 def test_where_the_records_are_is_known_without_any_secret() -> None:
     store, _ = configuration.load_store({**DOCUMENT, "store": {"path": "/var/lib/store.sqlite"}}, {})
     assert store.path == "/var/lib/store.sqlite"

@@ -181,17 +181,24 @@ def _client(kubeconfig: str) -> Any:
     from kubernetes import client, config
 
     configuration = client.Configuration()
-    if kubeconfig:
-        config.load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
-    else:
-        try:
-            config.load_incluster_config(client_configuration=configuration)
-        except config.ConfigException:
-            config.load_kube_config(client_configuration=configuration, persist_config=False)
+    try:
+        if kubeconfig:
+            config.load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
+        else:
+            _load_usual(config, configuration)
+    except (config.ConfigException, OSError) as error:
+        raise UpstreamError(SERVICE, f"cannot be asked, for want of a kubeconfig: {error}") from error
     # As many kept connections as an instance has threads. Who asks is who tries again, not the client under it.
     configuration.connection_pool_maxsize = 250
     configuration.retries = False
     return client.ApiClient(configuration)
+
+
+def _load_usual(config: Any, configuration: Any) -> None:
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException:
+        config.load_kube_config(client_configuration=configuration, persist_config=False)
 
 
 def _parsed(body: bytes) -> Object:
