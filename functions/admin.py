@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 
 
 def run(words: Sequence[str], limits: KnownLimits, *, say: Callable[[str], None], who: str = "") -> None:
-    """Carry out one command, `show` or one of docs/limits.md, and say what holds now. Raises BadRequest."""
-    after = limits.now() if list(words) in ([], ["show"]) else _changed(words, limits, who or _me())
+    """Carry out one command, `show` or one of docs/limits.md, and say what holds now. Raises BadRequest,
+    and UpstreamError when the store does not answer."""
+    after = limits.stored() if list(words) in ([], ["show"]) else _changed(words, limits, who or _me())
     say(json.dumps(dataclasses.asdict(after), indent=2))
 
 

@@ -33,9 +33,10 @@ def stream(_path: str) -> Response:
     browser = visitor.browser(request)
     try:
         _check(request)
-        asked = _asked(request, browser, world)
-        if asked.resume is not None and asked.resume.is_end:
+        resume = progress.parse_event_id(request.headers.get("Last-Event-ID", ""))
+        if resume is not None and resume.is_end:
             return Response(status=204)
+        asked = _asked(request, browser, world)
         if request.method != "HEAD":
             counted.count(asked, world)
         events = launch_stream(asked, world)
@@ -43,7 +44,8 @@ def stream(_path: str) -> Response:
         # One that is left open comes back every few seconds; told that this is the end, it does not.
         events = iter([progress.encode(progress.failed(str(error), status=error.status), progress.REFUSED)])
     except BinderError as error:
-        events = iter([progress.encode(progress.failed(str(error), status=error.status))])
+        end = None if error.retry else progress.REFUSED
+        events = iter([progress.encode(progress.failed(str(error), status=error.status), end)])
     if request.method == "HEAD":
         events = iter([])
     return edge.as_stream(events)
@@ -63,29 +65,38 @@ def _asked(request: Request, browser: str, world: World) -> Asked:
     build_only = _wants_build_only(request, world)
     # Somebody who comes back for a server must not be led to an image alone.
     route = f"build-only/{target.provider}" if build_only else target.provider
+    key = resume_key(secret, browser, route, target.spec) if browser else ""
     return Asked(
         provider=target.provider,
         spec=target.spec,
         host=visitor.host_url(request, world.config),
         client_ip=visitor.client_ip(request, world.config),
-        resume_key=resume_key(secret, browser, route, target.spec) if browser else "",
+        resume_key=key,
         resume=progress.parse_event_id(request.headers.get("Last-Event-ID", "")),
         build_only=build_only,
-        from_page=_comes_from_page(request, target, world),
+        from_page=_comes_from_page(request, target, key, world),
         origin=world.config.web.origin or request.host,
         request_origin=request.headers.get("Origin") or request.headers.get("Sec-Fetch-Site", ""),
     )
 
 
-def _comes_back(request: Request, world: World) -> bool:
-    """Whether a browser goes on with a stream by itself: with the token that it once began with, expired or not."""
+def _comes_back(request: Request, key: str, world: World) -> bool:
+    """Whether a page goes on with a stream by itself: with the token that it once began with, expired or not.
+
+    By Last-Event-ID or, where a proxy's answer made the page begin a stream anew, by its cookie's resume *key*.
+    """
     resume = progress.parse_event_id(request.headers.get("Last-Event-ID", ""))
-    return resume is not None and world.launches.get(resume.launch_id) is not None
+    if resume is not None:
+        return world.launches.get(resume.launch_id) is not None
+    known = world.store.get("resume", key) if key else None
+    launch = None if known is None else world.launches.get(str(known.data["launch_id"]))
+    return launch is not None and (launch.open or launch.running)
 
 
 def refused(refusal: edge.Refusal) -> Response:
-    """A refusal as those who follow a launch can read it."""
-    return edge.as_stream(iter([progress.encode(progress.failed(refusal.message, status=refusal.status))]))
+    """A refusal as those who follow a launch can read it. Only what is our trouble is worth asking for again."""
+    end = progress.REFUSED if refusal.status < 500 else None
+    return edge.as_stream(iter([progress.encode(progress.failed(refusal.message, status=refusal.status), end)]))
 
 
 def _wants_build_only(request: Request, world: World) -> bool:
@@ -98,10 +109,10 @@ def _wants_build_only(request: Request, world: World) -> bool:
     return True
 
 
-def _comes_from_page(request: Request, target: LaunchTarget, world: World) -> bool:
+def _comes_from_page(request: Request, target: LaunchTarget, key: str, world: World) -> bool:
     """Whether a build token proves that a page of ours asks. Raises NotAllowed for a token that proves nothing."""
     token = request.args.get("build_token", "")
-    if not token or _comes_back(request, world):
+    if not token or _comes_back(request, key, world):
         return False
     settings = world.config.launches
     page = build_tokens.Page(provider=target.provider, raw_spec=target.raw_spec, origin=visitor.origin(request))

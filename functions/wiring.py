@@ -87,8 +87,12 @@ def make_world(config: Config) -> World:
         registry=_registry(config),
         backend=_backend(config),
         hub=_hub(config),
-        # What does not answer is asked again by the next round.
-        kernels=ServerKernels(HttpClient("The notebook server", timeout_s=5, retry=ONCE)),
+        # What does not answer is asked again by the next round; and a stranger's server may answer for ever.
+        kernels=ServerKernels(
+            HttpClient(
+                "The notebook server", timeout_s=5, retry=ONCE, pool=PublicPool(allow_private=True, deadline_s=10)
+            )
+        ),
         store=store,
         builds=records.builds(store, image_until=partial(image_until, keep_s=config.cull.image_keep_s)),
         launches=launches,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from functions.adapters.http import HttpClient
-from functions.core.errors import UpstreamError
+from functions.core.errors import BinderError
 from functions.core.kernels import KernelUse
 
 # A thousand kernels; a server is a stranger's, and may say anything.
@@ -27,7 +27,7 @@ class ServerKernels:
         try:
             answer = self._client.request("GET", f"{server_url}api/kernels", headers=headers, max_bytes=MOST_BYTES)
             models = answer.json()
-        except UpstreamError:
+        except BinderError:
             return None
         if not isinstance(models, list):
             return None

@@ -11,6 +11,8 @@ from functions.core.specs import is_sha
 LEASE_S = 60.0
 # How exactly it is known when an image was last launched; many launches of one are one write.
 LAUNCHED_WITHIN_S = 86400.0
+# Providers whose data are all at the site that the operator has set; at others', whoever launches names the site.
+_OF_ONE_SITE = frozenset({"zenodo", "figshare", "hydroshare"})
 
 # Cloud Build announces states in any order and more than once; a build only ever moves to a higher rank.
 _RANK = {BuildStatus.PENDING: 0, BuildStatus.QUEUED: 1, BuildStatus.WORKING: 2}
@@ -24,7 +26,8 @@ class Build:
     PENDING means that nobody has told the backend yet; whoever holds the lease is about to. `attempt` counts from 1
     and is part of the backend's name for the build, so that a repeated submit of one attempt is the same build.
     `provider` is the prefix of the launch link or webhook that first asked for it. `launched_at` is when a server of
-    its image was last asked for, to a day.
+    its image was last asked for, to a day. `troubles` is how many attempts in a row have failed without
+    a fault of the repository.
     """
 
     image: str
@@ -43,6 +46,7 @@ class Build:
     our_fault: bool = False
     digest: str = ""
     launched_at: float = 0.0
+    troubles: int = 0
 
     @property
     def open(self) -> bool:
@@ -67,9 +71,11 @@ def made_of_another(build: Build, repo: ResolvedRepo) -> bool:
     """Whether the image of *build* holds something else than *repo*, although both have the same name.
 
     BinderHub's names do not tell the sites of datasets apart, so a stranger's site can have a dataset of the same name
-    and date. What is named by a commit is the same wherever it is.
+    and date. What is named by a commit is the same wherever it is; and at one site a record is the same by each of its
+    DOIs, in any case of letters.
     """
-    return build.repo_url != repo.repo_url and not is_sha(repo.sha)
+    another = build.repo_url.lower() != repo.repo_url.lower()
+    return another and repo.provider not in _OF_ONE_SITE and not is_sha(repo.sha)
 
 
 def filled_appendix(template: str, *, binder_url: str, repo_url: str) -> str:
@@ -124,6 +130,7 @@ def reported(build: Build, report: BuildReport, *, now: float) -> Build:
         our_fault=report.our_fault,
         finished_at=finished_at if report.status.terminal else 0.0,
         digest=report.digest,
+        troubles=build.troubles + 1 if report.our_fault else 0,
     )
 
 
@@ -145,7 +152,13 @@ def lost(build: Build, *, now: float) -> Build:
         reason="The build was lost by the build backend. Please try again.",
         our_fault=True,
         finished_at=now,
+        troubles=build.troubles + 1,
     )
+
+
+def removed(build: Build, *, now: float) -> Build:
+    """The build whose image was deleted since: it was built well, so this is no trouble."""
+    return replace(lost(build, now=now), troubles=0)
 
 
 def cancelled(build: Build, reason: str, *, now: float) -> Build | None:
@@ -166,6 +179,7 @@ def given_up(build: Build, *, now: float) -> Build:
         reason="The build did not end in time and was given up. Please try again.",
         our_fault=True,
         finished_at=now,
+        troubles=build.troubles + 1,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any
+from urllib.parse import unquote
 
 from functions.core.kernels import KernelUse
 from functions.core.launch import Launch
@@ -55,7 +56,7 @@ def limits_for(repo: str, settings: CullSettings, *, start_s: float) -> Limits:
     """The limits of servers of *repo* (`<provider>/<spec>`): of patterns that match, the last one decides."""
     limits = {"idle_s": settings.idle_s, "max_age_s": settings.max_age_s}
     for pattern, own in settings.limits.items():
-        if repo and fnmatchcase(repo.lower(), pattern.lower()):
+        if repo and any(fnmatchcase(form.lower(), pattern.lower()) for form in (repo, unquote(repo))):
             limits |= own
     return Limits(start_s=start_s, orphan_s=settings.orphan_s, **limits)
 

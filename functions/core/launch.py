@@ -127,8 +127,11 @@ def queued(launch: Launch, *, now: float) -> Launch:
 
 
 def stepped_back(launch: Launch, *, now: float) -> Launch:
-    """The launch that others were before, for the place that it was about to take."""
-    return replace(launch, phase=Phase.WAITING, user="", named_at=0.0, queued_at=launch.queued_at or now)
+    """The launch that others were before, for the place that it was about to take.
+
+    It waits from now on: places that were counted before know it by the place that it has just given back.
+    """
+    return replace(launch, phase=Phase.WAITING, user="", named_at=0.0, queued_at=now)
 
 
 def asked(launch: Launch, *, now: float) -> Launch:

@@ -62,7 +62,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """How many servers run or are about to, all and by repository."""
+    """How many servers run or are about to, all and by repository, whose address is in small letters."""
 
     total: int = 0
     by_repo: Mapping[str, int] = field(default_factory=dict)
@@ -108,7 +108,7 @@ def check_room(
     if limits.total_quota is not None and in_use.total >= limits.total_quota + queue_length:
         raise QuotaExceeded(_FULL)
     quota = limits.quota_of(spec, resolved=resolved)
-    if quota and in_use.by_repo.get(repo_url, 0) >= quota + queue_length:
+    if quota and in_use.by_repo.get(repo_url.lower(), 0) >= quota + queue_length:
         raise QuotaExceeded(f"Too many users running {repo_url}! Try again soon.")
 
 

@@ -110,8 +110,8 @@ def mend_launch(launch: Launch, step: Step, *, now: float, keep_s: float) -> Lau
         return Leave("has ended")
     if launch.lease_holder and launch.lease_until > now:
         return Leave("is in other hands")
-    if not isinstance(step, Wait):
-        return Advance()
     if launch.phase is Phase.WAITING and now - launch.last_seen_at > keep_s:
         return Abandon()
+    if not isinstance(step, Wait):
+        return Advance()
     return Leave("is paused" if now < launch.paused_until else "waits for its build or its watcher")

@@ -12,7 +12,7 @@ from functions.core.build import Build
 from functions.core.launch import Launch, Phase
 from functions.core.ports import HubServer
 
-MOST_ATTEMPTS = 3
+MOST_TROUBLES = 3
 # Of a server: its machine, or the Hub, may end while it starts, and nobody can tell that from a broken repository.
 MOST_STARTS = 3
 
@@ -109,11 +109,12 @@ def next_step(launch: Launch, build: Build | None, facts: Facts) -> Step:
 def _towards_an_image(launch: Launch, build: Build | None, facts: Facts) -> Step:
     if launch.digest or _built(launch, build):
         return Finish() if launch.build_only else _towards_a_place(launch, facts)
-    if build is None or build.attempt != launch.attempt:
+    # Attempt 0 is of an image that was in the registry before anybody built it here.
+    if build is None or not launch.attempt or build.attempt != launch.attempt:
         return JoinBuild()
     if build.open:
         return JoinBuild() if not build.backend_id and build.lease_until <= facts.now else Wait()
-    if build.our_fault and build.attempt < MOST_ATTEMPTS:
+    if build.our_fault and build.troubles < MOST_TROUBLES:
         return JoinBuild()
     return Fail(build.reason or "The build failed.", status=502 if build.our_fault else 422)
 
@@ -150,8 +151,7 @@ def _towards_a_server(launch: Launch, facts: Facts) -> Step:
 
 
 def _may_start_again(launch: Launch, facts: Facts) -> bool:
-    in_time = facts.now <= launch.named_at + facts.timeout_s
-    return launch.starts < MOST_STARTS and in_time and watched(launch, facts)
+    return launch.starts < MOST_STARTS and watched(launch, facts)
 
 
 def _too_late(launch: Launch, facts: Facts) -> bool:

@@ -92,13 +92,13 @@ def waits(
 
 def in_order(waiting: Collection[Launch], holding: Collection[Launch]) -> Sequence[Launch]:
     """*waiting* in the order of their turns, while *holding* have a place already."""
-    of_repo = Counter(it.repo.repo_url for it in holding)
+    of_repo = Counter(map(repository, holding))
     of_person = Counter(map(person, holding))
     ranks: dict[str, int] = {}
     by_repo: defaultdict[str, list[tuple[int, Launch]]] = defaultdict(list)
     in_repo: Counter[tuple[str, str]] = Counter()
     for launch in sorted(waiting, key=_came):
-        one, repo = person(launch), launch.repo.repo_url
+        one, repo = person(launch), repository(launch)
         ranks[launch.id] = of_person[one]
         by_repo[repo].append((in_repo[repo, one], launch))
         of_person[one] += 1
@@ -109,6 +109,11 @@ def in_order(waiting: Collection[Launch], holding: Collection[Launch]) -> Sequen
         for index, (_, launch) in enumerate(launches):
             ranks[launch.id] = max(ranks[launch.id], of_repo[repo] + index)
     return sorted(waiting, key=lambda it: (ranks[it.id], _came(it)))
+
+
+def repository(launch: Launch) -> str:
+    """What is counted as one repository: its address in any case of letters, which most hosts take for the same."""
+    return launch.repo.repo_url.lower()
 
 
 def person(launch: Launch) -> str:
@@ -122,7 +127,7 @@ def roomy(places: Places, limits: Limits, launch: Launch, arrived: Mapping[str, 
     total = places.taken.total + places.waiting.total + len(arrived)
     if limits.total_quota is not None and total > limits.total_quota:
         return False
-    quota, repo_url = quota_of(launch, limits), launch.repo.repo_url
+    quota, repo_url = quota_of(launch, limits), repository(launch)
     counts = (places.taken.by_repo.get(repo_url, 0), places.waiting.by_repo.get(repo_url, 0))
     return not quota or sum(counts) + sum(url == repo_url for url in arrived.values()) <= quota
 
@@ -135,13 +140,13 @@ def quota_of(launch: Launch, limits: Limits) -> int:
 
 def _turns(order: Sequence[Launch], holding: Collection[Launch], limits: Limits, *, now: float) -> dict[str, Turn]:
     free = None if limits.total_quota is None else limits.total_quota - len(holding)
-    by_repo = Counter(it.repo.repo_url for it in holding)
+    by_repo = Counter(map(repository, holding))
     went = [(it.queued_at, it.named_at) for it in holding if it.queued_at]
     pace_s = _pace_s([it.queued_at for it in order], went, now=now)
     turns: dict[str, Turn] = {}
     before: list[str] = []
     for launch in order:
-        repo = launch.repo.repo_url
+        repo = repository(launch)
         quota = quota_of(launch, limits)
         full, repo_full = free is not None and free <= 0, bool(quota) and by_repo[repo] >= quota
         if not full and not repo_full:
@@ -157,10 +162,10 @@ def _turns(order: Sequence[Launch], holding: Collection[Launch], limits: Limits,
 
 
 def _late(unasked: Collection[Launch], holding: Collection[Launch], limits: Limits) -> frozenset[str]:
-    total, by_repo = len(holding), Counter(it.repo.repo_url for it in holding)
+    total, by_repo = len(holding), Counter(map(repository, holding))
     late = set()
     for launch in sorted(unasked, key=lambda it: (it.named_at, it.id)):
-        repo, quota = launch.repo.repo_url, quota_of(launch, limits)
+        repo, quota = repository(launch), quota_of(launch, limits)
         if (limits.total_quota is not None and total >= limits.total_quota) or (quota and by_repo[repo] >= quota):
             late.add(launch.id)
             continue
@@ -186,7 +191,7 @@ def _pace_s(waiting_since: Collection[float], went: Iterable[tuple[float, float]
 
 
 def _count(launches: Iterable[Launch]) -> InUse:
-    by_repo = Counter(it.repo.repo_url for it in launches)
+    by_repo = Counter(map(repository, launches))
     return InUse(by_repo.total(), by_repo)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from functions.core.launch import Launch, Phase
@@ -104,17 +105,29 @@ def log_line(line: str) -> Event:
     by us. Everything else is shown as it is; `ready` or `url` in a log mean nothing.
     """
     try:
-        parsed = json.loads(line)
+        parsed = json.loads(line, parse_constant=_no_number)
     except (ValueError, RecursionError):
         parsed = None
     if not isinstance(parsed, dict) or not isinstance(parsed.get("message"), str):
-        return {"phase": "unknown", "message": f"{line[:LONGEST_LINE]}\n"}
+        return {"phase": "unknown", "message": f"{_sendable(line)}\n"}
     phase = parsed.get("phase")
-    event: Event = {"message": parsed["message"][:LONGEST_LINE]}
+    event: Event = {"message": _sendable(parsed["message"])}
     event["phase"] = phase if phase in LOG_PHASES else "building"
-    if isinstance(parsed.get("progress"), (int, float, str)):
-        event["progress"] = parsed["progress"]
+    done = parsed.get("progress")
+    if isinstance(done, str):
+        event["progress"] = _sendable(done)
+    elif isinstance(done, int) or (isinstance(done, float) and isfinite(done)):
+        event["progress"] = done
     return event
+
+
+def _sendable(text: str) -> str:
+    """As much of *text* as is shown; halves of characters, which no encoding has, are replaced."""
+    return text[:LONGEST_LINE].encode(errors="replace").decode()
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 def built(image: str, *, found: bool) -> Event:

@@ -48,8 +48,12 @@ def _forget(build: Build, round_: Round) -> bool:
     world = round_.world
     if wanted_at(build) + world.config.cull.image_keep_s > world.clock.now():
         # Kept for longer since it was written: the setting has changed.
-        world.builds.change(build.image, lambda it: it)
+        if not round_.dry_run:
+            world.builds.change(build.image, lambda it: it)
         round_.note("kept", "image", "was launched lately")
+        return True
+    if world.launches.where("waiting_for", build.image, limit=1):
+        round_.note("kept", "image", "is waited for")
         return True
     if round_.dry_run:
         round_.did("removed", "image", build.image, "was not launched for long")

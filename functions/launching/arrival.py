@@ -95,13 +95,18 @@ def resolve(asked: Asked, world: World) -> Resolution:
         return replace(resolution, notice=" ".join(filter(None, [hint, resolution.notice])))
 
 
+def check_resolved(asked: Asked, repo: ResolvedRepo, world: World) -> None:
+    """Raise NotAllowed when what *asked* names may not be launched, however it is spelled."""
+    limits.check_spec(
+        world.limits.now(), f"{asked.provider}/{asked.spec}", resolved=f"{asked.provider}/{repo.resolved_spec}"
+    )
+
+
 def _begin(asked: Asked, repo: ResolvedRepo, world: World) -> tuple[Launch, str]:
     """A new launch, or the one that another tab of the same browser has begun in the meantime; with a word to the
     watcher when the registry is out. Raises QuotaExceeded when there is no room."""
     now = world.clock.now()
-    limits.check_spec(
-        world.limits.now(), f"{asked.provider}/{asked.spec}", resolved=f"{asked.provider}/{repo.resolved_spec}"
-    )
+    check_resolved(asked, repo, world)
     if not asked.build_only:
         _check_room(asked, repo, world)
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)

@@ -10,7 +10,7 @@ from functions.core.launch import Launch
 from functions.core.names import image_name
 from functions.core.ports import BuildStatus, ResolvedRepo
 from functions.launching.advance import advance
-from functions.launching.arrival import Asked, arrive, resolve
+from functions.launching.arrival import Asked, arrive, check_resolved, resolve
 from functions.launching.building import ensure_build, find_image, refresh_build, refuse_another
 from functions.world import World
 
@@ -36,6 +36,7 @@ def look_after(launch: Launch, world: World) -> Launch:
 def ask_for_build(asked: Asked, world: World) -> Build:
     """The build of the image that *asked* is about, begun if the image is missing. Raises what stands in the way."""
     repo = resolve(asked, world).repo
+    check_resolved(asked, repo, world)
     image = image_name(world.config.registry.image_prefix, repo.slug, repo.sha)
     digest, _ = find_image(image, world)
     if not digest:

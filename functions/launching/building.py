@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functions.core import build as builds
 from functions.core.build import Build
 from functions.core.errors import BinderError, LaunchFailed, NotAllowed, UpstreamError
-from functions.core.ports import BuildReport, ImageFound, ImageMissing, ResolvedRepo
+from functions.core.ports import BuildReport, BuildStatus, ImageFound, ImageMissing, ResolvedRepo
 from functions.reporting import outcomes
 from functions.world import World
 
@@ -73,11 +73,12 @@ def refuse_another(build: Build | None, repo: ResolvedRepo) -> None:
 
 def _to_submit_or_retry(build: Build, repo: ResolvedRepo, world: World) -> Build | None:
     refuse_another(build, repo)
-    now, pause_s = world.clock.now(), world.config.builds.retry_pause_s
-    # A failed build of something else does not keep the name.
+    now = world.clock.now()
+    # A failed build of something else does not keep the name, nor does it say anything of this one.
+    pause_s = world.config.builds.retry_pause_s if build.repo_url == repo.repo_url else 0
     build = replace(build, repo_url=repo.repo_url)
     if build.succeeded and not isinstance(world.registry.find(build.image, fresh=True), ImageFound):
-        build = builds.lost(build, now=now)
+        build = builds.removed(build, now=now)
     return builds.to_submit(build, now=now) or builds.to_retry(build, now=now, pause_s=pause_s)
 
 
@@ -110,7 +111,7 @@ def record_report(build: Build, report: BuildReport | None, world: World) -> Bui
     """Record what the backend says of an open build; None is that it does not know it."""
     now = world.clock.now()
     after = builds.lost(build, now=now) if report is None else builds.reported(build, report, now=now)
-    if after.succeeded and not after.digest:
+    if after.succeeded:
         after = _with_digest(after, world)
     if after == build:
         return build
@@ -134,8 +135,17 @@ def cancel_build(image: str, reason: str, world: World) -> bool:
     stopped = world.builds.change(image, lambda build: builds.cancelled(build, reason, now=now))
     if stopped is None:
         return False
-    world.backend.cancel(stopped.backend_id)
+    try:
+        world.backend.cancel(stopped.backend_id)
+    except BinderError:
+        # It goes on, so another one must not begin beside it.
+        world.builds.change(image, lambda build: _going_on(build) if build == stopped else None)
+        raise
     return True
+
+
+def _going_on(build: Build) -> Build:
+    return replace(build, status=BuildStatus.QUEUED, reason="", our_fault=False, finished_at=0.0)
 
 
 def submit_again(build: Build, world: World) -> Build | None:
@@ -160,11 +170,17 @@ def _counted(build: Build, world: World) -> Build:
 
 
 def _with_digest(build: Build, world: World) -> Build:
-    match world.registry.find(build.image, fresh=True):
-        case ImageFound(digest):
-            return replace(build, digest=digest)
-        case _:
-            return replace(
-                builds.lost(build, now=build.finished_at),
-                reason="The build ended well, but its image is not in the registry. Please try again.",
-            )
+    """The build with the digest of its image. One that the backend tells may be of an image that was deleted since:
+    Cloud Build remembers what it built long ago."""
+    try:
+        found = world.registry.find(build.image, fresh=True)
+    except UpstreamError:
+        if build.digest:
+            return build
+        raise
+    if isinstance(found, ImageFound):
+        return replace(build, digest=build.digest or found.digest)
+    return replace(
+        builds.lost(build, now=build.finished_at),
+        reason="The build ended well, but its image is not in the registry. Please try again.",
+    )

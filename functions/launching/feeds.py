@@ -16,6 +16,7 @@ from functions.core.ports import LogChunk
 
 LOOK_EVERY_S = 1.0
 MOST_LINES = 50_000
+MOST_CHARACTERS = 8 * 2**20
 # How many feeds that nobody watches just now are kept for who comes next: a crowd comes and goes one by one.
 MOST_UNWATCHED = 8
 
@@ -44,6 +45,7 @@ class Feed:
         self._look, self._monotonic, self._look_every_s = look, monotonic, look_every_s
         self._changed = threading.Condition()
         self._lines: list[str] = []
+        self._room = MOST_CHARACTERS
         self._cursor = ""
         self._build: Build | None = None
         self._over = False
@@ -77,13 +79,19 @@ class Feed:
                 self._changed.notify_all()
 
     def _take(self, look: Look) -> None:
-        room = MOST_LINES - len(self._lines)
-        self._lines.extend(look.chunk.lines[:room])
-        if room and len(look.chunk.lines) > room:
-            self._lines[-1] = "The log is too long to be shown further."
+        for line in look.chunk.lines:
+            self._add(line)
         self._cursor, self._build = look.chunk.cursor, look.build
         # The end is told with the lines that came before it: one look without new lines after the build has ended.
         self._over = (look.build is None or not look.build.open) and not look.chunk.lines
+
+    def _add(self, line: str) -> None:
+        if self._room <= 0:
+            return
+        self._room -= len(line)
+        if self._room <= 0 or len(self._lines) == MOST_LINES - 1:
+            self._room, line = 0, "The log is too long to be shown further."
+        self._lines.append(line)
 
 
 @dataclass(slots=True)

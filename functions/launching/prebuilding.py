@@ -93,13 +93,13 @@ def _catch_up(it: Prebuild, world: World) -> Told:
 
 
 def _learn(push: Push, world: World) -> ResolvedRepo:
-    """What the branch or tag names now, remembered for launches, with HEAD if that is the same branch."""
+    """What the branch or tag names now, remembered for launches. HEAD, if it is that branch, is asked for anew."""
     provider = world.providers[push.provider]
     repo = provider.resolve(push.spec)
     world.refs.learn(repo)
     if push.head_spec:
-        # The host has signed that this is the branch of HEAD; asking it again would be half of the answer's time.
-        world.refs.learn(replace(repo, spec=push.head_spec, etag=""))
+        # Not learned: whoever knows the secret may say of any branch that it is the one of HEAD.
+        world.refs.doubt(push.provider, push.head_spec)
     return repo
 
 
@@ -109,17 +109,14 @@ def _see_to(push: Push, repo: ResolvedRepo, world: World) -> Told:
     told = _status(image, world) or _begin(push, repo, world)
     if told.status in ("later", "ignored"):
         return told
-    older = ""
-
-    def seen_to(before: Prebuild) -> Prebuild:
-        nonlocal older
-        older = before.image
-        return prebuilds.seen_to(before, image)
-
-    _prebuilds(world).change(branch_key(push), seen_to)
-    if older not in ("", image) and not _prebuilds(world).where("image", older, limit=1):
+    key = branch_key(push)
+    known = _prebuilds(world).get(key)
+    older = "" if known is None else known.image
+    # Before it is forgotten: if the backend does not answer, all of this is done again later.
+    if older not in ("", image) and not any(it.key != key for it in _prebuilds(world).where("image", older, limit=2)):
         # Not when another branch has just come to that commit.
         cancel_build(older, SUPERSEDED, world)
+    _prebuilds(world).change(key, lambda before: prebuilds.seen_to(before, image))
     return told
 
 
@@ -141,7 +138,9 @@ def _begin(push: Push, repo: ResolvedRepo, world: World) -> Told:
     turn = partial(prebuilds.take_turn, now=now, debounce_s=settings.debounce_s)
     if _prebuilds(world).change(branch_key(push), turn) is None:
         return Told("later", "A build of this branch has begun just before. The newest commit is built after a pause.")
-    if not _spend(push, world):
+    known = world.builds.get(image)
+    # One that the backend could not take was counted when it was begun.
+    if not (known is not None and known.open) and not _spend(push, world):
         _prebuilds(world).change(branch_key(push), lambda it: prebuilds.dropped(it, image))
         return Told(
             "ignored", f"{push.repository} has begun {settings.builds_per_day} builds today, which is the limit."

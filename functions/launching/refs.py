@@ -57,6 +57,15 @@ class Refs:
         self._remember(key, repo, self.store.get("ref", key))
         self._troubles.drop(key)
 
+    def doubt(self, provider: str, spec: str) -> None:
+        """Have the service asked anew about *spec*; what it named before is kept for when that is out."""
+        key = _key(provider, spec)
+        document = self.store.get("ref", key)
+        if document is not None:
+            checked_at = min(float(document.data["checked_at"]), self.now() - self.ttl_s)
+            self.store.compare_and_set("ref", key, document.version, {**document.data, "checked_at": checked_at})
+        self._troubles.drop(key)
+
     def _resolve(self, key: str, provider: RepoProvider, spec: str) -> Resolution:
         document = self.store.get("ref", key)
         known, age_s = _known(document, self.now())

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 
 from functions.core.errors import RateLimited
-from functions.core.launch import Launch
+from functions.core.launch import Launch, Phase
 from functions.core.places import GO, Turn
 from functions.state.places import KnownPlaces
 
@@ -50,9 +50,10 @@ class HubGate:
             return GO
         seen = self._places.seen()
         own = seen.starts.get(launch.id)
-        if own is None and seen.at > launch.named_at:
+        if own is None and seen.at > launch.named_at and seen.known.get(launch.id) is not Phase.LAUNCHING:
             # Others have moved it meanwhile, so there is something else to do.
             return GO
+        # Who had left when this was seen, and has come back, comes last until the next look.
         own = own or Turn(now=False, ahead=len(seen.starts))
         with self._lock:
             # What was seen before the refusal says nothing of the places that are left.

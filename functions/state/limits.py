@@ -26,7 +26,7 @@ class KnownLimits:
         self._store, self._life_s = store, life_s
         self._limits: Expiring[str, Limits] = Expiring(most=1, clock=clock)
         self._asking: Flights[str, Limits] = Flights()
-        self._last = Limits()
+        self._last: Limits | None = None
 
     def now(self) -> Limits:
         """What is permitted. While the store is out, what it said last."""
@@ -54,5 +54,8 @@ class KnownLimits:
             self._last = self.stored()
         except UpstreamError as error:
             log.warning("limits cannot be read", extra={"fields": {"reason": str(error)}})
+            if self._last is None:
+                # Not remembered: a ban must not be lifted for longer than this one question.
+                return Limits()
         self._limits.put("", self._last, life_s=self._life_s)
         return self._last

@@ -9,7 +9,7 @@ from threading import Lock
 from functions.core.errors import UpstreamError
 from functions.core.launch import Launch, Phase
 from functions.core.limits import InUse, Limits
-from functions.core.places import GO, Places, Turn, places, roomy
+from functions.core.places import GO, Places, Turn, places, repository, roomy
 from functions.state.expiring import Flights
 from functions.state.records import Records
 
@@ -67,9 +67,9 @@ class KnownPlaces:
 
     def arrived(self, launch: Launch) -> None:
         """Count *launch*, which this instance has just begun."""
-        if not launch.build_only:
+        if not launch.build_only and self._limits().counts:
             with self._lock:
-                self._arrived[launch.id] = launch.repo.repo_url
+                self._arrived[launch.id] = repository(launch)
 
     def turn(self, launch: Launch) -> Turn:
         """Whether *launch*, whose image is there, may have a server now.
@@ -104,7 +104,7 @@ class KnownPlaces:
     def _arrived_with(self, launch: Launch, seen: Places) -> Mapping[str, str]:
         with self._lock:
             arrived = dict(self._arrived)
-        return arrived if launch.id in seen.known else arrived | {launch.id: launch.repo.repo_url}
+        return arrived if launch.id in seen.known else arrived | {launch.id: repository(launch)}
 
     def _fresh(self) -> Places | None:
         return self._seen if self._clock() < self._good_until else None

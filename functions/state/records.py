@@ -55,7 +55,7 @@ class Records(Generic[Record]):
                 return None
             if self._store.compare_and_set(self._kind, key, document.version, self._write(changed)) is not None:
                 return changed
-        raise UpstreamError("The store", f"has too many writers for {self._kind} {key}.")
+        raise UpstreamError("The store", f"has too many writers for one {self._kind}.")
 
     def where(self, field: str, value: str, *, limit: int = 1000, after: str = "") -> Sequence[Record]:
         """Records whose *field* is *value*, in the order of their keys, beginning after the key *after*."""

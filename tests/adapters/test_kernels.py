@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from functions.adapters.addresses import PublicPool
 from functions.adapters.http import ONCE, HttpClient
 from functions.adapters.kernels import MOST_BYTES, ServerKernels
 from functions.core.kernels import KernelUse
@@ -101,3 +102,21 @@ def test_the_token_follows_no_redirect(web: Web, kernels: ServerKernels) -> None
         web.answer = lambda reply: reply.send(302, b"", {"Location": f"{elsewhere.url}/api/kernels"})
         assert kernels.use(f"{web.url}/", "secret") is None
         assert elsewhere.seen == []
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Name: "], ids=["body", "headers"])
+def test_a_server_that_answers_for_ever_is_not_listened_to_for_ever(web: Web, head: bytes) -> None:
+    over = threading.Event()
+
+    def drip(reply: Reply) -> None:
+        reply.wfile.write(head)
+        while not over.wait(0.05):
+            reply.wfile.write(b" ")
+
+    web.answer = drip
+    pool = PublicPool(allow_private=True, deadline_s=0.5)
+    patient = ServerKernels(HttpClient("The notebook server", timeout_s=30, retry=ONCE, pool=pool))
+    try:
+        assert patient.use(f"{web.url}/", "t") is None
+    finally:
+        over.set()

@@ -9,7 +9,7 @@ import pytest
 
 from functions.core import build as builds
 from functions.core.build import Build
-from functions.core.ports import BuildReport, BuildStatus
+from functions.core.ports import BuildReport, BuildStatus, ResolvedRepo
 
 NOW = 1_000_000.0
 BUILD = Build(image="r/x:1", repo_url="https://example.org/x", ref="1", backend="kubernetes", created_at=NOW)
@@ -93,3 +93,34 @@ def test_a_late_report_does_not_bring_a_cancelled_build_back() -> None:
     cancelled = builds.cancelled(WORKING, "superseded", now=NOW)
     assert cancelled is not None
     assert builds.reported(cancelled, report(BuildStatus.SUCCESS), now=NOW) == cancelled
+
+
+def test_troubles_are_counted_in_a_row() -> None:
+    once = builds.lost(WORKING, now=1)
+    twice = builds.lost(replace(builds_again(once), status=BuildStatus.WORKING), now=2)
+    well = builds.reported(builds_again(twice), report(BuildStatus.SUCCESS), now=3)
+    assert (once.troubles, twice.troubles, well.troubles) == (1, 2, 0)
+    assert builds.removed(well, now=4).troubles == 0
+
+
+def builds_again(build: Build) -> Build:
+    again = builds.to_retry(build, now=build.finished_at, pause_s=0)
+    assert again is not None
+    return again
+
+
+@pytest.mark.parametrize(
+    ("provider", "repo_url", "another"),
+    [
+        ("zenodo", "10.5281/zenodo.1", False),
+        ("figshare", "10.6084/m9.figshare.9782777", False),
+        ("dataverse", "10.7910/dvn/TJCLKP", False),
+        ("dataverse", "10.7910/DVN/OTHER", True),
+    ],
+)
+def test_one_record_has_many_dois(provider: str, repo_url: str, another: bool) -> None:
+    build = replace(WORKING, repo_url="10.7910/DVN/TJCLKP" if provider == "dataverse" else "10.5281/zenodo.2")
+    repo = ResolvedRepo(
+        provider=provider, spec="x", repo_url=repo_url, sha="v1", slug="x", resolved_spec="x", ref_url="https://x"
+    )
+    assert builds.made_of_another(build, repo) is another

@@ -158,3 +158,9 @@ def test_a_server_is_in_use_once_there_was_more_than_its_own_start() -> None:
     assert not in_use(seen, ready_at=at.timestamp() - FIRST_ACTIVITY_S)
     assert not in_use(replace(seen, last_activity=None), ready_at=0)
     assert not in_use(None, ready_at=0)
+
+
+@pytest.mark.parametrize("repo", ["gl/my-group%2Fproject/HEAD", "gl/my-group/project/HEAD", "gl/my%2Dgroup/x/HEAD"])
+def test_a_pattern_means_every_spelling_of_a_link(repo: str) -> None:
+    settings = CullSettings(limits={"gl/my-group/*": {"idle_s": 3600}})
+    assert limits_for(repo, settings, start_s=1).idle_s == 3600

@@ -88,9 +88,15 @@ SITUATIONS: dict[str, tuple[Launch, Build | None, Facts, Step]] = {
     "its build failed through us": (JOINED, LOST, facts(), JoinBuild()),
     "its build failed through us again and again": (
         replace(JOINED, attempt=3),
-        replace(LOST, attempt=3),
+        replace(LOST, attempt=3, troubles=3),
         facts(),
         Fail("evicted", 502),
+    ),
+    "its build failed through us, after others went well": (
+        replace(JOINED, attempt=9),
+        replace(LOST, attempt=9, troubles=1),
+        facts(),
+        JoinBuild(),
     ),
     "its build is tried again": (JOINED, replace(QUEUED, attempt=2), facts(), JoinBuild()),
     "its build succeeded at the second attempt": (JOINED, replace(DONE, attempt=2), facts(), NameUser()),
@@ -127,7 +133,7 @@ SITUATIONS: dict[str, tuple[Launch, Build | None, Facts, Step]] = {
     "the hub lost the server": (ASKED, None, facts(None), StartAgain()),
     "the server failed again and again": (replace(ASKED, starts=3), None, facts(server()), Fail("", 500)),
     "the server failed, nobody watches": (replace(ASKED, last_seen_at=NOW - 61), None, facts(None), Fail("", 500)),
-    "the server failed, and time is over": (replace(ASKED, named_at=NOW - 601), None, facts(None), Fail("", 500)),
+    "the server failed after a long queue": (replace(ASKED, named_at=NOW - 601), None, facts(None), StartAgain()),
     "the server takes too long": (
         replace(ASKED, asked_at=NOW - 601),
         None,

@@ -89,7 +89,7 @@ LAUNCHES: dict[str, tuple[Launch, Step, LaunchRepair]] = {
     "waits for the Hub": (replace(LAUNCHING, paused_until=NOW + 1), Wait(), Leave("is paused")),
     "nobody comes back to": (replace(WAITING, last_seen_at=LEFT), Wait(), Abandon()),
     "somebody may come back to": (replace(WAITING, last_seen_at=LEFT + 1), Wait(), WAITS),
-    "nobody comes back to, with a step to take": (replace(WAITING, last_seen_at=LEFT), StartServer(), Advance()),
+    "nobody comes back to, with a step to take": (replace(WAITING, last_seen_at=LEFT), StartServer(), Abandon()),
     "has ended": (replace(WAITING, phase=Phase.FAILED), Wait(), Leave("has ended")),
 }
 

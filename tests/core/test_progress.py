@@ -59,3 +59,19 @@ def test_an_event_id_survives_the_wire() -> None:
 )
 def test_a_foreign_event_id_is_none(text: str) -> None:
     assert parse_event_id(text) is None
+
+
+@pytest.mark.parametrize("line", ['{"message": "\\ud83d", "progress": "\\ud83d"}', "\ud83d"], ids=["json", "text"])
+def test_half_a_character_is_replaced(line: str) -> None:
+    event = progress.log_line(line)
+    assert event["message"].strip() == "?"
+    assert event.get("progress", "?") == "?"
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999"])
+def test_what_is_no_number_in_json_is_none_in_the_stream(number: str) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is not JSON")
+
+    wire = progress.encode(progress.log_line(f'{{"message": "x", "progress": {number}}}'))
+    json.loads(wire.removeprefix("data: "), parse_constant=refuse)

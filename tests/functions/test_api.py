@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from werkzeug.test import TestResponse
 from functions.application import make_application
 from functions.core.errors import UpstreamError
 from functions.core.launch import lease
+from functions.core.limit_commands import changed
 from functions.core.ports import ImageFound, ResolvedRepo
 from tests.fakes.world import Fakes, events
 
@@ -270,3 +272,20 @@ def test_everything_is_below_the_base_path(fakes: Fakes) -> None:
     assert created.headers["Location"].startswith("/hubs/one/api/launches/")
     assert client.get(created.headers["Location"]).status_code == 200
     assert client.get("/api/launches/x").status_code == 404
+
+
+def test_a_ban_of_builds_is_not_passed_by_another_spelling(fakes: Fakes, client: FlaskClient) -> None:
+    other = "Owner/plots.git/main"
+    fakes.provider.answer(replace(fakes.know("owner/plots/main"), spec=other))
+    fakes.world().limits.change(lambda it: changed(it, ["ban", "gh/owner/plots/*"]))
+    answer = ask(client, "builds", {"provider": "gh", "spec": other})
+    assert (answer.status_code, fakes.backend.submitted) == (403, [])
+
+
+def test_an_image_that_was_there_and_is_deleted_later_can_be_launched_again(fakes: Fakes, client: FlaskClient) -> None:
+    repo = fakes.know("owner/plots/main", built=True)
+    assert ask(client, "builds", {"provider": "gh", "spec": "owner/plots/main"}).get_json()["attempt"] == 0
+    fakes.registry.lose(fakes.image(repo))
+    fakes.clock.sleep(30 * 86400)
+    launch = ask(client, "launches", {"provider": "gh", "spec": "owner/plots/main"}).get_json()
+    assert (launch["failure"], len(fakes.backend.submitted)) == (None, 1)

@@ -70,6 +70,7 @@ def test_other_methods_fail_inside_the_stream(client: FlaskClient, method: str) 
     response = client.open("/build/gh/owner/plots/main", method=method, headers=SSE)
     assert response.status_code == 200
     [told] = events([response.get_data(as_text=True)])
+    assert told.pop("id")
     assert told == {"phase": "failed", "status_code": 405, "message": "Method Not Allowed\n"}
 
 

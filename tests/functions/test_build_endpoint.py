@@ -120,6 +120,7 @@ def test_a_token_that_proves_nothing_is_worse_than_none(fakes: Fakes, wrong: str
     visitor = client(fakes)
     text = token(fakes, "other/page/main") if wrong == "other page" else wrong
     [told] = stream(visitor, f"{LINK}?build_token={text}")
+    assert told.pop("id")
     assert told == {"phase": "failed", "status_code": 403, "message": "Invalid build token\n"}
     assert fakes.hub.created == []
 
@@ -181,3 +182,31 @@ def test_an_event_source_may_ask_again_when_the_git_host_was_out(fakes: Fakes) -
     fakes.provider.fail("owner/plots/main", UpstreamError("GitHub", "cannot be reached."))
     [told] = stream(visitor)
     assert (told["status_code"], "id" in told) == (502, False)
+
+
+def first_phase(visitor: FlaskClient, link: str) -> str:
+    """The phase of the first event; whoever asked is gone then."""
+    response = visitor.get(link, headers=SSE, buffered=False)
+    told = next(event for chunk in response.iter_encoded() for event in events([chunk.decode()]))
+    response.close()
+    return str(told["phase"])
+
+
+def test_a_page_comes_back_to_a_long_build_with_the_token_it_began_with(fakes: Fakes) -> None:
+    fakes.know("owner/plots/main")
+    visitor = client(fakes)
+    visitor.get("/v2/gh/owner/plots/main")
+    link = f"{LINK}?build_token={token(fakes)}"
+    assert first_phase(visitor, link) == "waiting"
+    fakes.clock.sleep(301)
+    assert first_phase(visitor, link) == "waiting"
+    stranger = client(fakes)
+    assert stream(stranger, link)[-1]["message"] == "Invalid build token\n"
+
+
+def test_a_stream_that_is_refused_is_told_not_to_come_back(fakes: Fakes) -> None:
+    fakes.know("owner/plots/main")
+    visitor = client(fakes)
+    for link in (f"{LINK}?build_token=x", f"{LINK}?build_only=true", "/build/nope/owner/plots/main"):
+        [told] = stream(visitor, link)
+        assert visitor.get(link, headers={**SSE, "Last-Event-ID": told["id"]}).status_code == 204

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from functions.core.errors import UpstreamError
+from functions.core.limit_commands import changed
 from functions.culling.images import MOST_REFUSALS
 from functions.launching.building import ensure_build, refresh_build
 from tests.fakes.world import Fakes
-from tests.functions.following import follow, launch
+from tests.functions.following import asked, follow, launch, until
 from tests.functions.test_cull import run
 
 SPEC = "owner/plots/main"
@@ -119,3 +120,22 @@ def test_without_the_setting_every_image_stays(fakes: Fakes) -> None:
     fakes.clock.sleep(10 * KEEP_S)
     run(fakes)
     assert fakes.registry.deleted == []
+
+
+def test_an_image_that_somebody_waits_for_in_the_queue_stays(fakes: Fakes) -> None:
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    fakes.know("owner/other/main", built=True)
+    world = fakes.world()
+    world.limits.change(lambda it: changed(it, ["quota", "1"]))
+    until(follow(world, asked("owner/other/main")), "ready")
+    next(follow(fakes.world(), asked(SPEC, key="another browser")))
+    assert run(fakes)["kept"]["image"] == {"is waited for": 1}
+    assert fakes.registry.deleted == []
+
+
+def test_a_dry_run_writes_nothing(fakes: Fakes) -> None:
+    fakes.settings["cull"] = {"image_keep_s": 2 * KEEP_S}
+    fakes.clock.sleep(KEEP_S + 2 * DAY_S)
+    before = fakes.store.everything()
+    assert run(fakes, "?dry_run=true")["kept"]["image"] == {"was launched lately": 1}
+    assert fakes.store.everything() == before

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from functions.core.ports import LogChunk
-from functions.launching.feeds import MOST_UNWATCHED, Feeds, Look
+from functions.launching.feeds import MOST_CHARACTERS, MOST_UNWATCHED, Feeds, Look
 
 
 class Log:
-    """A finished build of three lines; `cursors` are those that were asked for."""
+    """A finished build of a few lines; `cursors` are those that were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines or ("one", "two", "three")
         self.cursors: list[str] = []
 
     def look(self, image: str, attempt: int, cursor: str) -> Look:
         self.cursors.append(cursor)
-        lines = () if cursor else ("one", "two", "three")
+        lines = () if cursor else self.lines
         return Look(LogChunk(lines=lines, cursor="end"), None)
 
 
@@ -62,3 +63,9 @@ def test_a_build_that_is_watched_is_not_dropped() -> None:
             read(feeds, f"image-{number}")
         with feeds.watch("watched", 1) as same:
             assert same is feed
+
+
+def test_a_build_that_never_stops_talking_fills_no_memory() -> None:
+    told = read(feeds_of(Log(*["x" * 64_000] * 1000)))
+    assert sum(map(len, told)) <= MOST_CHARACTERS
+    assert told[-1] == "The log is too long to be shown further."

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from functions.core.build import Build
 from functions.core.errors import UpstreamError
 from functions.core.ports import BuildStatus, ResolvedRepo
-from functions.launching.building import ensure_build
+from functions.launching.building import ensure_build, record_report
+from functions.world import World
 from tests.fakes.world import Fakes
 from tests.functions.following import SPEC, asked, follow, launch, phases, until
 
@@ -131,3 +133,32 @@ def test_a_failed_build_of_anothers_dataset_keeps_no_name(fakes: Fakes) -> None:
     fakes.clock.time += 3600
     until(follow(fakes.world(), asked(one.spec)), "waiting")
     assert [build.repo_url for build in fakes.backend.submitted] == [other.repo_url, one.repo_url]
+
+
+def test_what_a_backend_remembers_of_an_image_that_was_deleted_is_built_anew(fakes: Fakes) -> None:
+    repo, world = fakes.know(SPEC), fakes.world()
+    image = fakes.image(repo)
+    build = ensure_build(repo, image, world, host="https://b/")
+    fakes.backend.finish(build.request.name)
+    old = fakes.backend.status(build.request.name)
+    assert old is not None
+    after = record_report(build_of(world, image), replace(old, digest="sha256:" + "0" * 64), world)
+    assert (after.succeeded, after.our_fault) == (False, True)
+    assert ensure_build(repo, image, world, host="https://b/").attempt == 2
+
+
+def build_of(world: World, image: str) -> Build:
+    build = world.builds.get(image)
+    assert build is not None
+    return build
+
+
+def test_the_digest_that_the_backend_tells_serves_while_the_registry_is_away(fakes: Fakes) -> None:
+    repo, world = fakes.know(SPEC), fakes.world()
+    image, digest = fakes.image(repo), "sha256:" + "0" * 64
+    build = ensure_build(repo, image, world, host="https://b/")
+    fakes.finish_build(repo)
+    told = fakes.backend.status(build.request.name)
+    assert told is not None
+    fakes.registry.error = UpstreamError("The registry", "answered 503.")
+    assert record_report(build_of(world, image), replace(told, digest=digest), world).digest == digest

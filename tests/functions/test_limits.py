@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -160,3 +161,23 @@ def test_a_federation_sees_the_quota(fakes: Fakes) -> None:
 def test_a_wrong_command_is_refused(fakes: Fakes) -> None:
     with pytest.raises(BadRequest):
         command(fakes, "ban everything")
+
+
+def test_capitals_of_a_repository_have_no_quota_of_their_own(fakes: Fakes) -> None:
+    command(fakes, "repo-quota 1")
+    other = SPEC.replace("owner", "OWNER")
+    repo = fakes.know(SPEC, built=True)
+    fakes.provider.answer(replace(repo, spec=other, repo_url=repo.repo_url.replace("owner", "OWNER")))
+    until(follow(fakes.world(), asked(SPEC)), "ready")
+    fakes.clock.sleep(LIFE_S + 1)
+    assert launch(fakes.world(), asked(other))[-1]["status_code"] == 429
+
+
+def test_what_is_shown_is_what_the_store_has(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out(kind: str, key: str) -> None:
+        raise UpstreamError("The store", "does not work.")
+
+    world = fakes.world()
+    monkeypatch.setattr(fakes.store, "get", out)
+    with pytest.raises(UpstreamError):
+        admin.run(["show"], world.limits, say=lambda _: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -67,8 +68,7 @@ def test_launches_know_the_new_commit_without_asking() -> None:
     arrive(made)
     asked = len(made.provider.asked)
     world = made.world()
-    for spec in (MAIN.spec, MAIN.head_spec):
-        assert world.refs.resolve(made.provider, spec).repo.sha == SHAS[0]
+    assert world.refs.resolve(made.provider, MAIN.spec).repo.sha == SHAS[0]
     assert len(made.provider.asked) == asked
 
 
@@ -254,14 +254,17 @@ def test_a_repository_that_is_private_or_gone_is_ignored() -> None:
     assert due(made) == 0
 
 
-def test_the_host_is_asked_once_for_a_branch_that_is_also_head() -> None:
+def test_head_is_what_the_host_says_and_not_what_a_delivery_does() -> None:
     made = fakes()
+    made.provider.know(MAIN.head_spec, SHAS[1])
+    before = made.world().refs.resolve(made.provider, MAIN.head_spec).repo
     made.provider.know(MAIN.spec, SHAS[0])
     prebuild(MAIN, made.world())
-    assert made.provider.asked == [MAIN.spec]
-    head = made.world().refs.resolve(made.provider, MAIN.head_spec).repo
-    assert (head.sha, head.spec) == (SHAS[0], MAIN.head_spec)
-    assert made.provider.asked == [MAIN.spec]
+    assert made.provider.asked == [MAIN.head_spec, MAIN.spec]
+    assert made.world().refs.resolve(made.provider, MAIN.head_spec).repo == before
+    made.provider.know(MAIN.head_spec, SHAS[2])
+    prebuild(MAIN, made.world())
+    assert made.world().refs.resolve(made.provider, MAIN.head_spec).repo.sha == SHAS[2]
 
 
 @pytest.mark.parametrize(
@@ -334,3 +337,37 @@ def test_a_record_of_a_push_is_read_as_it_was_written() -> None:
     prebuilds = records.prebuilds(made.store, expires_on=lambda _: "2026-01-01")
     [it] = prebuilds.where("due", "no")
     assert (it.push, it.image) == (replace(MAIN, sha=SHAS[0]), made.backend.submitted[0].image)
+
+
+def test_a_backend_that_is_out_costs_no_budget() -> None:
+    made = fakes(builds_per_day=2)
+    made.backend.error = UpstreamError("Kubernetes", "cannot be reached.")
+    arrive(made)
+    for _ in range(5):
+        round_(made, later_s=61)
+    made.backend.error = None
+    round_(made, later_s=61)
+    assert built(made) == [SHAS[0]]
+    made.clock.time += 61
+    assert arrive(made, SHAS[1]).status != "ignored"
+
+
+def test_a_superseded_build_that_could_not_be_stopped_is_stopped_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = fakes()
+    arrive(made)
+    made.clock.time += 61
+    with monkeypatch.context() as out:
+        out.setattr(made.backend, "cancel", raising(UpstreamError("Kubernetes", "did not answer.")))
+        assert arrive(made, SHAS[1]).status == "later"
+    [older, _] = made.backend.submitted
+    build = made.world().builds.get(older.image)
+    assert build is not None and build.open
+    round_(made, later_s=61)
+    assert len(made.backend.cancelled) == 1
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    def call(*_: object) -> None:
+        raise error
+
+    return call

@@ -390,3 +390,49 @@ def test_every_instance_tells_how_many_wait_for_what_and_how_long(fakes: Fakes) 
 def value(series: str, client: FlaskClient) -> float | None:
     lines = client.get("/metrics").get_data(as_text=True).splitlines()
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(series)), None)
+
+
+def busy(*_: object) -> None:
+    raise RateLimited("JupyterHub", retry_after_s=60)
+
+
+def test_who_steps_back_waits_quietly(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    command(fakes, "quota 1")
+    world = fakes.world()
+    fakes.know("owner/other/main", built=True)
+    launch(world, asked("owner/other/main"))
+    fakes.clock.sleep(LIFE_S + 1)
+    told = launch_stream(asked(), world)
+    assert any("This hub is full." in chunk for chunk in told)
+    command(fakes, "quota 2")
+    with monkeypatch.context() as while_busy:
+        while_busy.setattr(fakes.hub, "start_server", busy)
+        assert any("The hub is busy." in chunk for chunk in told)
+        command(fakes, "quota 1")
+        fakes.clock.sleep(LIFE_S + 1)
+    begun, writes, write = fakes.clock.time, list[str](), fakes.store.compare_and_set
+
+    def counting(kind: str, *rest: Any) -> Any:
+        writes.append(kind)
+        return write(kind, *rest)
+
+    monkeypatch.setattr(fakes.store, "compare_and_set", counting)
+    assert any(fakes.clock.time > begun + 60 for _ in told)
+    assert writes.count("launch") < 20
+    assert len(fakes.hub.started) == 1
+
+
+def test_who_comes_back_to_the_queue_of_a_hub_asks_after_all_who_stayed(
+    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = fakes.world()
+    monkeypatch.setattr(fakes.hub, "start_server", busy)
+    left, *stayed = [come(world, who) for who in PEOPLE[:6]]
+    fakes.clock.sleep(100)
+    for one in stayed:
+        world.launches.change(one.id, lambda it: replace(it, last_seen_at=fakes.clock.time))
+    world.gate.ask(busy)
+    fakes.clock.sleep(LIFE_S + 1)
+    assert [world.gate.turn(one).ahead for one in stayed] == [0, 1, 2, 3, 4]
+    turn = world.gate.turn(replace(left, last_seen_at=fakes.clock.time))
+    assert (turn.now, turn.ahead) == (False, 5)
