@@ -30,7 +30,7 @@ def stream(_path: str) -> Response:
     https://html.spec.whatwg.org/multipage/server-sent-events.html#server-sent-events-intro
     """
     world: World = current_app.config["WORLD"]
-    browser = visitor.browser(request)
+    browser = visitor.browser(request, world.config)
     try:
         _check(request)
         resume = progress.parse_event_id(request.headers.get("Last-Event-ID", ""))

@@ -87,7 +87,7 @@ def loading(provider: str, _spec: str) -> Response:
         spec=target.raw_spec,
     )
     response.headers["Cache-Control"] = "no-store"
-    if not visitor.browser(request):
+    if not visitor.browser(request, world.config):
         visitor.remember_browser(request, response, world.new_id(), world.config)
     return response
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-# The name says whose it is, and that it is bound to this host (no Domain attribute is ever set).
+# The name says whose it is. It is bound to this host: no Domain attribute is ever set.
 COOKIE = "binderless-browser"
+# Browsers take a cookie of this name from this host alone, so that a server on a sibling host cannot give our visitors
+# an id that it knows: https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Set-Cookie#cookie_prefixes
+HOST_COOKIE = f"__Host-{COOKIE}"
 
 
 def resume_key(secret: str, browser: str, provider: str, spec: str) -> str:

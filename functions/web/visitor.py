@@ -44,16 +44,16 @@ def client_ip(request: Request, config: Config) -> str:
     return request.remote_addr or ""
 
 
-def browser(request: Request) -> str:
+def browser(request: Request, config: Config) -> str:
     """The browser id from its cookie, or empty."""
-    cookie = request.cookies.get(resume.COOKIE, "")
+    cookie = request.cookies.get(_cookie_name(request, config), "")
     return cookie if resume.valid_browser(cookie) else ""
 
 
 def remember_browser(request: Request, response: Response, browser_id: str, config: Config) -> None:
     """Give the browser an id to come back with: host-only, unreadable to scripts, sent only from our own pages."""
     response.set_cookie(
-        resume.COOKIE,
+        _cookie_name(request, config),
         browser_id,
         max_age=COOKIE_AGE_S,
         path=config.web.base_path,
@@ -61,3 +61,9 @@ def remember_browser(request: Request, response: Response, browser_id: str, conf
         samesite="Lax",
         secure=scheme(request) == "https",
     )
+
+
+def _cookie_name(request: Request, config: Config) -> str:
+    # Such a cookie is for TLS, and for all of a host.
+    bound = scheme(request) == "https" and config.web.base_path == "/"
+    return resume.HOST_COOKIE if bound else resume.COOKIE

@@ -9,7 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from functions.application import make_application
-from functions.core.resume import COOKIE
+from functions.core.resume import COOKIE, HOST_COOKIE
 from tests.fakes.world import Fakes, events
 
 SSE = {"Accept": "text/event-stream"}
@@ -120,3 +120,22 @@ def test_pages_run_only_their_own_scripts(client: FlaskClient) -> None:
 def test_the_visitors_own_address_is_what_our_proxy_saw(client: FlaskClient) -> None:
     ready = stream(client, X_Forwarded_For="6.6.6.6, 192.0.2.7")[-1]
     assert ready["binder_client_ip"] == "192.0.2.7"
+
+
+def test_an_id_that_a_sibling_host_may_have_planted_is_nobodys(fakes: Fakes) -> None:
+    client = make_application(fakes.world()).test_client(use_cookies=False)
+    planted, own = f"{COOKIE}={'a' * 32}", f"{HOST_COOKIE}={'b' * 32}"
+    for cookie, keys in ((planted, 0), (own, 1)):
+        headers = {**SSE, "Cookie": cookie, "X-Forwarded-Proto": "https"}
+        assert events(client.get("/build/gh/owner/plots/main", headers=headers).get_data(as_text=True).split("\n\n"))
+        assert sum(kind == "resume" for kind, _ in fakes.store.everything()) == keys
+
+
+@pytest.mark.parametrize(("base_path", "name"), [("/", HOST_COOKIE), ("/hub/", COOKIE)])
+def test_by_tls_the_cookie_is_bound_to_its_host(fakes: Fakes, base_path: str, name: str) -> None:
+    fakes.settings["web"] = {"base_path": base_path}
+    client = make_application(fakes.world()).test_client()
+    page = client.get(f"{base_path}v2/gh/owner/plots/main", headers={"X-Forwarded-Proto": "https"})
+    cookie = page.headers["Set-Cookie"]
+    assert cookie.startswith(f"{name}=")
+    assert "Domain" not in cookie and f"Path={base_path}" in cookie and "Secure" in cookie
