@@ -26,6 +26,9 @@ locals {
     ["**/__pycache__/**"],
   ))
 
+  # What examples/ name in place of an image that nobody has made yet.
+  _digest_of_examples = "@sha256:${join("", [for _ in range(64) : "0"])}"
+
   # Settings that are not config.yaml's: secrets, and what Terraform knows better.
   _claimed = concat(
     keys(local.settings), [for secret in local.secrets : secret.setting],
@@ -83,8 +86,11 @@ resource "google_storage_bucket_object" "source" {
     }
 
     precondition {
-      condition     = can(regex("@sha256:[0-9a-f]{64}$", local.config.builds.image))
-      error_message = "builds.image of the config file must name the image that builds, with its digest: it runs where the builder's account is used."
+      condition = (
+        can(regex("@sha256:[0-9a-f]{64}$", local.config.builds.image))
+        && !try(endswith(local.config.builds.image, local._digest_of_examples), true)
+      )
+      error_message = "builds.image of the config file must name the image that builds, with its digest, which is not the one of the examples: it runs where the builder's account is used."
     }
 
     precondition {

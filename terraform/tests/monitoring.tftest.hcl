@@ -7,7 +7,7 @@ variables {
   region         = "europe-west4"
   domain         = "binder.example.org"
   servers_domain = "servers.example.org"
-  config_file    = "examples/config.yaml"
+  config_file    = "tests/config.yaml"
 }
 
 run "without_addresses_nobody_is_told" {

@@ -6,7 +6,7 @@ variables {
   project        = "my-project"
   region         = "europe-west4"
   servers_domain = "servers.example.org"
-  config_file    = "examples/config.yaml"
+  config_file    = "tests/config.yaml"
 }
 
 run "what_is_made_unless_said_otherwise" {
@@ -131,7 +131,7 @@ run "a_hub_elsewhere" {
 
   variables {
     cluster          = { kind = "none" }
-    config_file      = "examples/existing_hub.yaml"
+    config_file      = "tests/existing_hub.yaml"
     servers_domain   = null
     supplied_secrets = { hub_token = "3" }
   }

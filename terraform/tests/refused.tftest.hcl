@@ -6,7 +6,7 @@ variables {
   project        = "my-project"
   region         = "europe-west4"
   servers_domain = "servers.example.org"
-  config_file    = "examples/config.yaml"
+  config_file    = "tests/config.yaml"
 }
 
 run "an_alert_to_nobody" {
@@ -316,6 +316,16 @@ run "a_hub_that_nobody_names" {
   variables {
     cluster        = { kind = "none" }
     servers_domain = null
+  }
+
+  expect_failures = [google_storage_bucket_object.source]
+}
+
+run "the_image_of_the_examples_which_nobody_has_made" {
+  command = plan
+
+  variables {
+    config_file = "examples/config.yaml"
   }
 
   expect_failures = [google_storage_bucket_object.source]
