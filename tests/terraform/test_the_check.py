@@ -76,7 +76,7 @@ def test_a_widened_role_is_seen(pattern: str, by: str, bench: Workbench, change:
     plan = Plan(bench.plan(*example("complete")))
     with pytest.raises(AssertionError):
         test_grants.test_these_are_all_the_grants(lambda _: plan)
-        test_grants.test_the_role_of_our_own_is_four_permissions(lambda _: plan)
+        test_grants.test_with_a_private_pool_it_is_one_more(lambda _: plan)
 
 
 def test_a_builder_that_reads_a_secret_is_seen(bench: Workbench, change: Change) -> None:
