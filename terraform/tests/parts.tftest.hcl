@@ -1,6 +1,9 @@
 # Each optional part, on and off. Only google is mocked: random and archive need no account.
 
 mock_provider "google" {}
+mock_provider "google" {
+  alias = "billing"
+}
 
 variables {
   project        = "my-project"

@@ -1,6 +1,9 @@
 # Every validation refuses what it is there to refuse.
 
 mock_provider "google" {}
+mock_provider "google" {
+  alias = "billing"
+}
 
 variables {
   project        = "my-project"
