@@ -53,6 +53,11 @@ def test_secrets_are_named_with_their_version_and_never_in_the_environment(examp
             assert reference.get("version", "1").isdecimal()
 
 
+def test_a_secret_that_is_replaced_is_disabled_and_not_destroyed(plan_of: PlanOf) -> None:
+    versions = plan_of("complete").resources("google_secret_manager_secret_version")
+    assert {it["deletion_policy"] for it in versions.values()} == {"DISABLE"}
+
+
 def test_only_functions_that_call_the_hub_are_in_the_network(plan_of: PlanOf) -> None:
     functions = plan_of("complete").resources("google_cloudfunctions2_function")
     inside = {name: it["service_config"][0].get("direct_vpc_egress") for name, it in functions.items()}
