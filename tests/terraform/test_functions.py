@@ -94,8 +94,9 @@ def test_a_finished_build_is_pushed_again_until_it_is_a_dead_letter(plan_of: Pla
     assert account["service_account_email"] == environment["BINDERLESS_EVENTS__SERVICE_ACCOUNT"]
 
 
-def test_the_scheduler_calls_as_cull_expects_it(plan_of: PlanOf) -> None:
-    account = plan_of("complete").resources("google_cloud_scheduler_job")["cull"]["http_target"][0]["oidc_token"][0]
+@pytest.mark.parametrize("job", ["cull", "cull-dry-run"])
+def test_the_scheduler_calls_as_cull_expects_it(job: str, plan_of: PlanOf) -> None:
+    account = plan_of("complete").resources("google_cloud_scheduler_job")[job]["http_target"][0]["oidc_token"][0]
     environment = plan_of("complete").environment("cull")
     assert account["audience"] == environment["BINDERLESS_SCHEDULER__AUDIENCE"]
     assert account["service_account_email"] == environment["BINDERLESS_SCHEDULER__SERVICE_ACCOUNT"]
