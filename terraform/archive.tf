@@ -86,6 +86,11 @@ resource "google_storage_bucket_object" "source" {
     }
 
     precondition {
+      condition     = try(local.config.cull.pods_namespace, "") == ""
+      error_message = "cull.pods_namespace of the config file is for a cull that has a kubeconfig; functions on Google Cloud have none, and no way to the cluster."
+    }
+
+    precondition {
       condition = (
         can(regex("@sha256:[0-9a-f]{64}$", local.config.builds.image))
         && !try(endswith(local.config.builds.image, local._digest_of_examples), true)

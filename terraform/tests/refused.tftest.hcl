@@ -313,6 +313,16 @@ run "settings_that_are_secret_or_terraforms" {
   expect_failures = [google_storage_bucket_object.source]
 }
 
+run "pods_that_no_function_reaches" {
+  command = plan
+
+  variables {
+    config_file = "tests/pods.yaml"
+  }
+
+  expect_failures = [google_storage_bucket_object.source]
+}
+
 run "a_hub_that_nobody_names" {
   command = plan
 
