@@ -7,7 +7,7 @@
 set -eu
 action=$1 bucket=gs://$2 plans=gs://$2/plans/$3
 # The functions' archive, which a plan only names.
-source=terraform/.terraform/binderless-source.zip
+source=terraform/.terraform/archive/binderless-source.zip
 step=terraform/hub/step.auto.tfvars.json
 
 begin() {
@@ -44,6 +44,7 @@ plan() {
 
 apply() {
   gcloud storage cp "$plans/first.tfplan" terraform/first.tfplan
+  mkdir -p "${source%/*}"
   gcloud storage cp "$plans/${source##*/}" "$source"
   gcloud storage cp "$plans/${step##*/}" "$step"
   if [ -s "$step" ]; then

@@ -43,9 +43,10 @@ locals {
 }
 
 data "archive_file" "source" {
-  type             = "zip"
-  source_dir       = local.root
-  output_path      = "${path.root}/.terraform/binderless-source.zip"
+  type       = "zip"
+  source_dir = local.root
+  # Deeper than _top looks: an apply wants to find the files that its plan has found.
+  output_path      = "${path.root}/.terraform/archive/binderless-source.zip"
   output_file_mode = "0644"
   excludes         = local.archive_excludes
 }

@@ -20,13 +20,13 @@ GIVEN = {"COMMIT_SHA", "PROJECT_ID"}
 TERRAFORM = """\
 #!/bin/sh
 echo "terraform $*" >> "$CALLS"
-zip=terraform/.terraform/binderless-source.zip
+zip=terraform/.terraform/archive/binderless-source.zip
 case "$*" in
   *"output -raw hub_token_command") echo "gcloud secrets versions access 1" ;;
   *"output -json hub_step") cat "$STEP" ;;
   *"output -json") if [ -s "$STEP" ]; then printf '{\\n  "hub_step": {\\n'; else echo '{}'; fi ;;
   "-chdir=terraform init"*) mkdir -p terraform/.terraform ;;
-  "-chdir=terraform plan"*) touch terraform/first.tfplan; echo "of this commit" > $zip ;;
+  "-chdir=terraform plan"*) mkdir $(dirname $zip); echo "of this commit" > $zip; touch terraform/first.tfplan ;;
   "-chdir=terraform apply"*) echo "uploaded $(cat $zip)" >> "$CALLS" ;;
   *hub*) touch terraform/hub/hub.tfplan; echo "token ${TF_VAR_hub_token:-none}" >> "$CALLS" ;;
 esac

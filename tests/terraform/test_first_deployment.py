@@ -6,7 +6,7 @@ import re
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.terraform.plans import Plan
 from tests.terraform.workbench import ROOT, Workbench
 
 PAGE = (ROOT / "docs" / "deploying.md").read_text()
+ARCHIVE = ".terraform/archive/binderless-source.zip"
 DIGEST_OF_EXAMPLES, DIGEST = "0" * 64, "0123456789abcdef" * 4
 
 
@@ -36,10 +37,17 @@ def name_the_image(settings: Path) -> None:
 def test_the_operators_settings_are_deployed(bench: Workbench, settings: Path) -> None:
     name_the_image(settings)
     plan = Plan(bench.plan())
-    with zipfile.ZipFile(bench.folder() / ".terraform" / "binderless-source.zip") as archive:
+    with zipfile.ZipFile(bench.folder() / ARCHIVE) as archive:
         assert archive.read("config.yaml") == settings.read_bytes()
     for function in plan.resources("google_cloudfunctions2_function"):
         assert "BINDERLESS_CONFIG" not in plan.environment(function)
+
+
+def test_a_plan_leaves_the_files_alone_that_decide_what_is_in_the_archive(bench: Workbench) -> None:
+    looked_for = re.findall(r'fileset\(local.root, "([*/]+)"\)', (bench.folder() / "archive.tf").read_text())
+    assert looked_for
+    archive = PurePath("terraform", ARCHIVE)
+    assert all(len(PurePath(pattern).parts) < len(archive.parts) for pattern in looked_for)
 
 
 def test_the_page_says_how_much_is_planned(plan_of: Callable[[str], Plan]) -> None:
