@@ -26,6 +26,9 @@ locals {
     ["**/__pycache__/**"],
   ))
 
+  # What examples/ name in place of an image that nobody has made yet.
+  _digest_of_examples = "@sha256:${join("", [for _ in range(64) : "0"])}"
+
   # Settings that are not config.yaml's: secrets, and what Terraform knows better.
   _claimed = concat(
     keys(local.settings), [for secret in local.secrets : secret.setting],
@@ -40,9 +43,10 @@ locals {
 }
 
 data "archive_file" "source" {
-  type             = "zip"
-  source_dir       = local.root
-  output_path      = "${path.root}/.terraform/binderless-source.zip"
+  type       = "zip"
+  source_dir = local.root
+  # Deeper than _top looks: an apply wants to find the files that its plan has found.
+  output_path      = "${path.root}/.terraform/archive/binderless-source.zip"
   output_file_mode = "0644"
   excludes         = local.archive_excludes
 }
@@ -83,8 +87,16 @@ resource "google_storage_bucket_object" "source" {
     }
 
     precondition {
-      condition     = can(regex("@sha256:[0-9a-f]{64}$", local.config.builds.image))
-      error_message = "builds.image of the config file must name the image that builds, with its digest: it runs where the builder's account is used."
+      condition     = try(local.config.cull.pods_namespace, "") == ""
+      error_message = "cull.pods_namespace of the config file is for a cull that has a kubeconfig; functions on Google Cloud have none, and no way to the cluster."
+    }
+
+    precondition {
+      condition = (
+        can(regex("@sha256:[0-9a-f]{64}$", local.config.builds.image))
+        && !try(endswith(local.config.builds.image, local._digest_of_examples), true)
+      )
+      error_message = "builds.image of the config file must name the image that builds, with its digest, which is not the one of the examples: it runs where the builder's account is used."
     }
 
     precondition {

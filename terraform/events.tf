@@ -5,6 +5,20 @@ locals {
     events    = "Signs what Pub/Sub brings to on_build_complete."
     scheduler = "Signs the scheduler's calls of cull."
   }
+  # The function cull hears nobody but the scheduler, so that is who an operator has ask for a dry run.
+  rounds = {
+    cull = {
+      description = "Stops idle servers, mends what events have missed."
+      schedule    = "*/2 * * * *"
+      query       = ""
+    }
+    cull-dry-run = {
+      description = "Logs what a round of cull would do; for gcloud scheduler jobs run."
+      # There must be one.
+      schedule = "0 0 1 1 *"
+      query    = "?dry_run=true"
+    }
+  }
 }
 
 resource "google_service_account" "caller" {
@@ -76,11 +90,13 @@ resource "google_pubsub_subscription" "dead_letter" {
   }
 }
 
-resource "google_cloud_scheduler_job" "cull" {
-  name             = "binderless-cull"
+resource "google_cloud_scheduler_job" "round" {
+  for_each = local.rounds
+
+  name             = "binderless-${each.key}"
   region           = var.region
-  description      = "Stops idle servers, mends what events have missed."
-  schedule         = "*/2 * * * *"
+  description      = each.value.description
+  schedule         = each.value.schedule
   time_zone        = "Etc/UTC"
   attempt_deadline = "600s"
 
@@ -91,7 +107,7 @@ resource "google_cloud_scheduler_job" "cull" {
 
   http_target {
     http_method = "POST"
-    uri         = google_cloudfunctions2_function.function["cull"].service_config[0].uri
+    uri         = "${google_cloudfunctions2_function.function["cull"].service_config[0].uri}/${each.value.query}"
 
     oidc_token {
       audience              = local.function_urls["cull"]

@@ -118,11 +118,15 @@ resource "google_project_iam_member" "project" {
 
 # Less than Cloud Build's own roles: no triggers, no approvals. Cancelling is an update.
 resource "google_project_iam_custom_role" "building" {
-  project     = local.builds_project
-  role_id     = "binderlessBuilding"
-  title       = "Binderless: begin, follow and cancel builds"
-  permissions = ["cloudbuild.builds.create", "cloudbuild.builds.get", "cloudbuild.builds.list", "cloudbuild.builds.update"]
-  depends_on  = [google_project_service.api, google_project_service.builds_api]
+  project = local.builds_project
+  role_id = "binderlessBuilding"
+  title   = "Binderless: begin, follow and cancel builds"
+  permissions = concat(
+    ["cloudbuild.builds.create", "cloudbuild.builds.get", "cloudbuild.builds.list", "cloudbuild.builds.update"],
+    # https://cloud.google.com/build/docs/private-pools/run-builds-in-private-pool: for who requests the build.
+    var.builds.private_pool == null ? [] : ["cloudbuild.workerpools.use"],
+  )
+  depends_on = [google_project_service.api, google_project_service.builds_api]
 }
 
 resource "google_project_iam_member" "building" {

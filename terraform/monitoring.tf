@@ -199,7 +199,8 @@ resource "google_monitoring_dashboard" "binderless" {
 }
 
 resource "google_billing_budget" "month" {
-  count = var.billing_account != null && var.monthly_budget != null ? 1 : 0
+  count    = var.billing_account != null && var.monthly_budget != null ? 1 : 0
+  provider = google.billing
 
   billing_account = var.billing_account
   display_name    = "Binderless, ${var.project}"
@@ -212,7 +213,8 @@ resource "google_billing_budget" "month" {
   }
 
   budget_filter {
-    projects = ["projects/${var.project}"]
+    # Budgets know projects by their numbers.
+    projects = ["projects/${data.google_project.this.number}"]
   }
 
   dynamic "threshold_rules" {
@@ -232,4 +234,6 @@ resource "google_billing_budget" "month" {
   all_updates_rule {
     monitoring_notification_channels = local.channels
   }
+
+  depends_on = [google_project_service.api]
 }

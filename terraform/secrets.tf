@@ -75,6 +75,8 @@ resource "google_secret_manager_secret_version" "generated" {
   secret                 = google_secret_manager_secret.secret[each.key].id
   secret_data_wo         = ephemeral.random_password.generated[each.key].result
   secret_data_wo_version = lookup(var.secret_generations, each.key, 1)
+  # An old one can be switched on again, until somebody destroys it.
+  deletion_policy = "DISABLE"
 
   # Instances that still run with the old version go on until they are replaced.
   lifecycle {

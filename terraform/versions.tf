@@ -28,3 +28,13 @@ provider "google" {
   region         = var.region
   default_labels = local.labels
 }
+
+# The API of budgets belongs to no project, so it must be told which one's quota a person's credentials use.
+provider "google" {
+  alias                 = "billing"
+  project               = var.project
+  region                = var.region
+  default_labels        = local.labels
+  billing_project       = var.project
+  user_project_override = true
+}

@@ -4,7 +4,6 @@ region         = "europe-west4"
 domain         = "binder.example.org"
 servers_domain = "servers.example.org"
 dns_zone       = "example-org"
-config_file    = "examples/config.yaml"
 
 builds = {
   project      = "my-builds"

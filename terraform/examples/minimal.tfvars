@@ -2,4 +2,3 @@
 project        = "my-project"
 region         = "europe-west4"
 servers_domain = "servers.example.org"
-config_file    = "examples/config.yaml"

@@ -1,13 +1,20 @@
 # What is watched, and who is told.
 
-mock_provider "google" {}
+mock_provider "google" {
+  mock_data "google_project" {
+    defaults = { number = "123456789" }
+  }
+}
+mock_provider "google" {
+  alias = "billing"
+}
 
 variables {
   project        = "my-project"
   region         = "europe-west4"
   domain         = "binder.example.org"
   servers_domain = "servers.example.org"
-  config_file    = "examples/config.yaml"
+  config_file    = "tests/config.yaml"
 }
 
 run "without_addresses_nobody_is_told" {
@@ -65,6 +72,10 @@ run "everybody_named_is_told_of_every_alert" {
   assert {
     condition     = length(google_billing_budget.month[0].all_updates_rule[0].monitoring_notification_channels) == 2
     error_message = "Somebody is not told of the budget."
+  }
+  assert {
+    condition     = google_billing_budget.month[0].budget_filter[0].projects == toset(["projects/123456789"])
+    error_message = "The budget is of another project, or names it by its id."
   }
   assert {
     condition     = [for rule in google_billing_budget.month[0].threshold_rules : rule.threshold_percent] == [0.5, 0.9, 1, 1]

@@ -1,12 +1,20 @@
 # Each optional part, on and off. Only google is mocked: random and archive need no account.
 
-mock_provider "google" {}
+mock_provider "google" {
+  mock_resource "google_cloudfunctions2_function" {
+    override_during = plan
+    defaults        = { service_config = { uri = "https://function.example.org" } }
+  }
+}
+mock_provider "google" {
+  alias = "billing"
+}
 
 variables {
   project        = "my-project"
   region         = "europe-west4"
   servers_domain = "servers.example.org"
-  config_file    = "examples/config.yaml"
+  config_file    = "tests/config.yaml"
 }
 
 run "what_is_made_unless_said_otherwise" {
@@ -47,6 +55,18 @@ run "what_is_made_unless_said_otherwise" {
   assert {
     condition     = sort(keys(google_secret_manager_secret_version.generated)) == tolist(["hub_token", "launches_secret", "web_metrics_token", "web_operator_tokens"])
     error_message = "What is not used is not generated."
+  }
+}
+
+run "a_dry_run_of_cull_is_asked_for_by_the_scheduler" {
+  command = plan
+
+  assert {
+    condition = { for name, job in google_cloud_scheduler_job.round : name => job.http_target[0].uri } == {
+      cull         = "https://function.example.org/"
+      cull-dry-run = "https://function.example.org/?dry_run=true"
+    }
+    error_message = "A round is asked for that is not wanted, or none."
   }
 }
 
@@ -131,7 +151,7 @@ run "a_hub_elsewhere" {
 
   variables {
     cluster          = { kind = "none" }
-    config_file      = "examples/existing_hub.yaml"
+    config_file      = "tests/existing_hub.yaml"
     servers_domain   = null
     supplied_secrets = { hub_token = "3" }
   }

@@ -1,12 +1,15 @@
 # Every validation refuses what it is there to refuse.
 
 mock_provider "google" {}
+mock_provider "google" {
+  alias = "billing"
+}
 
 variables {
   project        = "my-project"
   region         = "europe-west4"
   servers_domain = "servers.example.org"
-  config_file    = "examples/config.yaml"
+  config_file    = "tests/config.yaml"
 }
 
 run "an_alert_to_nobody" {
@@ -310,12 +313,32 @@ run "settings_that_are_secret_or_terraforms" {
   expect_failures = [google_storage_bucket_object.source]
 }
 
+run "pods_that_no_function_reaches" {
+  command = plan
+
+  variables {
+    config_file = "tests/pods.yaml"
+  }
+
+  expect_failures = [google_storage_bucket_object.source]
+}
+
 run "a_hub_that_nobody_names" {
   command = plan
 
   variables {
     cluster        = { kind = "none" }
     servers_domain = null
+  }
+
+  expect_failures = [google_storage_bucket_object.source]
+}
+
+run "the_image_of_the_examples_which_nobody_has_made" {
+  command = plan
+
+  variables {
+    config_file = "examples/config.yaml"
   }
 
   expect_failures = [google_storage_bucket_object.source]

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from tests.terraform.plans import Plan
+from tests.terraform.plans import Plan, example
 from tests.terraform.workbench import Workbench, workbench
 
 
@@ -23,4 +23,4 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
 @pytest.fixture(scope="session")
 def plan_of(bench: Workbench) -> Callable[[str], Plan]:
     """The plan of an example, by its name."""
-    return cache(lambda name: Plan(bench.plan(f"-var-file=examples/{name}.tfvars")))
+    return cache(lambda name: Plan(bench.plan(*example(name))))

@@ -8,6 +8,15 @@ from typing import Any, NamedTuple
 ON_WHAT = ("service_account_id", "secret_id", "bucket", "repository", "service", "topic", "subscription", "project")
 
 
+# Of the examples whose settings are others than those that most begin with.
+_CONFIG = {"existing_hub": "tests/existing_hub.yaml"}
+
+
+def example(name: str) -> tuple[str, str]:
+    """What Terraform is told to plan an example: its inputs, and settings that name an image that builds."""
+    return f"-var-file=examples/{name}.tfvars", f"-var=config_file={_CONFIG.get(name, 'tests/config.yaml')}"
+
+
 class Grant(NamedTuple):
     """A role that a member has on something; `narrowed` by a condition."""
 

@@ -28,10 +28,14 @@ _messages, _services = grpc.protos_and_services("tests/terraform/plugin.proto")
 
 
 class Provider(_services.ProviderServicer):  # type: ignore[misc, name-defined]
-    """Answers for one provider from its schemas, by kind (provider, resource, data, ephemeral) and name."""
+    """Answers for one provider from its schemas, by kind (provider, resource, data, ephemeral) and name.
 
-    def __init__(self, schemas: dict[str, dict[str, Block]]) -> None:
+    *folder* is Terraform's own, which what it names is relative to.
+    """
+
+    def __init__(self, schemas: dict[str, dict[str, Block]], folder: Path) -> None:
         self._schemas = schemas
+        self._folder = folder
 
     def GetProviderSchema(self, _request: Any, _context: Any) -> Any:
         nothing: Block = {"attributes": {}, "blocks": {}}
@@ -57,7 +61,8 @@ class Provider(_services.ProviderServicer):  # type: ignore[misc, name-defined]
     def ReadDataSource(self, request: Any, _context: Any) -> Any:
         value = _answered(self._schemas["data"][request.type_name], _unpacked(request.config))
         if request.type_name == "archive_file":
-            value |= write_archive(Path(value["source_dir"]), Path(value["output_path"]), value["excludes"] or [])
+            source, output = (self._folder / value[name] for name in ("source_dir", "output_path"))
+            value |= write_archive(source, output, value["excludes"] or [])
         return _messages.DataRead(state=_packed(value))
 
     def OpenEphemeralResource(self, request: Any, _context: Any) -> Any:

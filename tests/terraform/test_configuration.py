@@ -72,3 +72,9 @@ def test_nothing_personal_is_committed() -> None:
         check=False,
     )
     assert found.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["config", "existing_hub"])
+def test_settings_of_the_tests_are_those_of_the_examples_with_an_image_that_builds(name: str) -> None:
+    example, tested = ((ROOT / "terraform" / folder / f"{name}.yaml").read_text() for folder in ("examples", "tests"))
+    assert tested == example.replace("0" * 64, "0123456789abcdef" * 4)

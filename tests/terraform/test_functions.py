@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from functions.core.config import every_setting
+from functions.core.config import every_setting, load_store, parse
 from tests.terraform.plans import Plan
 from tests.terraform.workbench import Workbench
 
@@ -53,6 +54,11 @@ def test_secrets_are_named_with_their_version_and_never_in_the_environment(examp
             assert reference.get("version", "1").isdecimal()
 
 
+def test_a_secret_that_is_replaced_is_disabled_and_not_destroyed(plan_of: PlanOf) -> None:
+    versions = plan_of("complete").resources("google_secret_manager_secret_version")
+    assert {it["deletion_policy"] for it in versions.values()} == {"DISABLE"}
+
+
 def test_only_functions_that_call_the_hub_are_in_the_network(plan_of: PlanOf) -> None:
     functions = plan_of("complete").resources("google_cloudfunctions2_function")
     inside = {name: it["service_config"][0].get("direct_vpc_egress") for name, it in functions.items()}
@@ -89,8 +95,9 @@ def test_a_finished_build_is_pushed_again_until_it_is_a_dead_letter(plan_of: Pla
     assert account["service_account_email"] == environment["BINDERLESS_EVENTS__SERVICE_ACCOUNT"]
 
 
-def test_the_scheduler_calls_as_cull_expects_it(plan_of: PlanOf) -> None:
-    account = plan_of("complete").resources("google_cloud_scheduler_job")["cull"]["http_target"][0]["oidc_token"][0]
+@pytest.mark.parametrize("job", ["cull", "cull-dry-run"])
+def test_the_scheduler_calls_as_cull_expects_it(job: str, plan_of: PlanOf) -> None:
+    account = plan_of("complete").resources("google_cloud_scheduler_job")[job]["http_target"][0]["oidc_token"][0]
     environment = plan_of("complete").environment("cull")
     assert account["audience"] == environment["BINDERLESS_SCHEDULER__AUDIENCE"]
     assert account["service_account_email"] == environment["BINDERLESS_SCHEDULER__SERVICE_ACCOUNT"]
@@ -113,3 +120,19 @@ def test_the_load_balancer_has_the_paths_of_the_local_gateway(plan_of: PlanOf) -
     wanted = {path for some in gateway["paths"].values() for path in some}
     assert wanted <= paths
     assert paths - wanted == {"/assets", "/assets/*"} | {path[:-2] for path in wanted if path.endswith("/*")}
+
+
+def test_the_page_of_limits_tells_where_the_store_is(plan_of: PlanOf) -> None:
+    told = re.findall(r"(BINDERLESS_\w+)=(\w+)", (ROOT / "docs" / "limits.md").read_text())
+    environ = {name: value.replace("PROJECT", "my-project") for name, value in told}
+    assert environ.items() <= plan_of("minimal").environment("build").items()
+    store, firestore = load_store(parse((ROOT / "terraform" / "tests" / "config.yaml").read_text()), environ)
+    assert (store.backend, firestore.project, firestore.database) == ("firestore", "my-project", "binderless")
+
+
+def test_the_page_of_operating_names_secrets_and_jobs_that_there_are(plan_of: PlanOf) -> None:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    secrets = plan_of("minimal").resources("google_secret_manager_secret").values()
+    assert set(re.findall(r"--secret=([\w-]+)", page)) <= {it["secret_id"] for it in secrets}
+    jobs = plan_of("minimal").resources("google_cloud_scheduler_job").values()
+    assert set(re.findall(r"scheduler jobs run (\S+)", page)) <= {it["name"] for it in jobs}

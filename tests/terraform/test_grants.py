@@ -69,6 +69,7 @@ SECRETS = {
     "bl-pages": {"hub_token", "launches_secret"},
     "bl-webhook": {"hub_token", "launches_secret"},
 }
+BUILDING = [f"cloudbuild.builds.{verb}" for verb in ("create", "get", "list", "update")]
 # What there is no narrower thing for than the project; see the comments in iam.tf.
 ON_THE_PROJECT = {
     "roles of our own",
@@ -116,9 +117,14 @@ def test_pubsub_may_sign_one_account_and_move_dead_letters(plan_of: PlanOf) -> N
 
 
 def test_the_role_of_our_own_is_four_permissions(plan_of: PlanOf) -> None:
+    role = plan_of("minimal").resources("google_project_iam_custom_role")["building"]
+    assert sorted(role["permissions"]) == BUILDING
+    assert role["project"] == "my-project"
+
+
+def test_with_a_private_pool_it_is_one_more(plan_of: PlanOf) -> None:
     role = plan_of("complete").resources("google_project_iam_custom_role")["building"]
-    verbs = ["create", "get", "list", "update"]
-    assert sorted(role["permissions"]) == [f"cloudbuild.builds.{verb}" for verb in verbs]
+    assert sorted(role["permissions"]) == [*BUILDING, "cloudbuild.workerpools.use"]
     assert role["project"] == "my-builds"
 
 

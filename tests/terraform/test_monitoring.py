@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from functions.core import launch_event
+from tests.terraform.plans import Plan
 
 ROOT = Path(__file__).parents[2]
 MONITORING = (ROOT / "terraform" / "monitoring.tf").read_text()
@@ -50,3 +52,12 @@ def test_every_alert_says_what_to_do() -> None:
     assert len(alerts) == 6
     for alert in alerts:
         assert f"**{alert}**" in page
+
+
+def test_a_budget_is_made_at_the_quota_of_the_project(plan_of: Callable[[str], Plan]) -> None:
+    configuration = plan_of("complete").document["configuration"]
+    resources = configuration["root_module"]["resources"]
+    (provider,) = {it["provider_config_key"] for it in resources if it["type"] == "google_billing_budget"}
+    told = configuration["provider_config"][provider]["expressions"]
+    assert told["user_project_override"] == {"constant_value": True}
+    assert told["billing_project"] == {"references": ["var.project"]}

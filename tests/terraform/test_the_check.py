@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.terraform import test_grants
-from tests.terraform.plans import Plan
+from tests.terraform.plans import Plan, example
 from tests.terraform.workbench import Workbench
 
 Change = Callable[[str, str, str], None]
@@ -73,10 +73,10 @@ def test_a_mistake_in_a_resource_is_not_valid(
 )
 def test_a_widened_role_is_seen(pattern: str, by: str, bench: Workbench, change: Change) -> None:
     change("iam.tf", pattern, by)
-    plan = Plan(bench.plan("-var-file=examples/complete.tfvars"))
+    plan = Plan(bench.plan(*example("complete")))
     with pytest.raises(AssertionError):
         test_grants.test_these_are_all_the_grants(lambda _: plan)
-        test_grants.test_the_role_of_our_own_is_four_permissions(lambda _: plan)
+        test_grants.test_with_a_private_pool_it_is_one_more(lambda _: plan)
 
 
 def test_a_builder_that_reads_a_secret_is_seen(bench: Workbench, change: Change) -> None:
@@ -85,7 +85,7 @@ def test_a_builder_that_reads_a_secret_is_seen(bench: Workbench, change: Change)
         r"google_service_account.function\[each.value.function\].member",
         "google_service_account.builder.member",
     )
-    plan = Plan(bench.plan("-var-file=examples/complete.tfvars"))
+    plan = Plan(bench.plan(*example("complete")))
     with pytest.raises(AssertionError):
         test_grants.test_a_secret_is_read_by_those_who_need_it(lambda _: plan)
 

@@ -102,7 +102,7 @@ def workbench(root: Path) -> Iterator[Workbench]:
     if _registry_answers():
         yield Workbench(root, environment)
         return
-    providers = {name: Provider(blocks) for name, blocks in cached_schemas().items()}
+    providers = {name: Provider(blocks, root / "terraform") for name, blocks in cached_schemas().items()}
     with Served(providers, pid=os.getpid()) as served:
         yield Workbench(root, environment | {"TF_REATTACH_PROVIDERS": served.reattach})
 
