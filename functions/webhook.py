@@ -30,6 +30,8 @@ from functions.world import World
 log = logging.getLogger(__name__)
 
 MOST_ID = 200
+# Far longer than a delivery takes, and than a git host waits for its answer.
+LEASE_S = 60.0
 TOO_LARGE = f"A delivery has at most {MOST_BYTES // 1_000_000} MB."
 
 
@@ -76,17 +78,20 @@ def webhook(request: Request, world: World) -> Response:
         raise MethodNotAllowed("A webhook is a POST.")
     host = HOSTS[name]
     body = _verified_body(request, host, world)
-    delivery = request.headers.get(host.id_header, "")
-    if not _is_new(f"{name}/{delivery}" if delivery else "", world):
+    sent_as = request.headers.get(host.id_header, "")
+    delivery = f"{name}/{sent_as}" if sent_as else ""
+    if not _is_new(delivery, world):
         return edge.answer({"status": "ignored", "reason": "This delivery has come before."})
     try:
         payload = read_body(body, request.mimetype)
         asked = host.read(request.headers.get(host.event_header, ""), payload, world.config.webhooks.forges)
-        return _answer(asked, world)
+        answer = _answer(asked, world)
     except Exception:
         # Sent again, by hand or by the host, it has the same id.
-        world.store.delete("delivery", f"{name}/{delivery}")
+        world.store.delete("delivery", delivery)
         raise
+    _keep(delivery, world)
+    return answer
 
 
 def _verified_body(request: Request, host: Host, world: World) -> bytes:
@@ -106,11 +111,25 @@ def _verified_body(request: Request, host: Host, world: World) -> bytes:
 
 
 def _is_new(delivery: str, world: World) -> bool:
-    """Whether *delivery* (host and id) has not come before; one without an id always is."""
+    """Whether *delivery* (host and id) has not come before; one without an id always is, and so is one whose handler
+    has died."""
     if len(delivery) > MOST_ID:
         raise BadRequest("The id of the delivery is too long.")
-    memory = {"expires_on": retention.expires_on(world.clock.now(), keep_s=KEEP_S)}
-    return not delivery or world.store.create_if_absent("delivery", delivery, memory) is not None
+    now = world.clock.now()
+    begun = {"expires_on": retention.expires_on(now, keep_s=KEEP_S), "lease_until": now + LEASE_S}
+    if not delivery or world.store.create_if_absent("delivery", delivery, begun) is not None:
+        return True
+    known = world.store.get("delivery", delivery)
+    if known is None or not 0 < float(known.data.get("lease_until", 0)) < now:
+        return False
+    return world.store.compare_and_set("delivery", delivery, known.version, begun) is not None
+
+
+def _keep(delivery: str, world: World) -> None:
+    """Remember that *delivery* has been handled."""
+    known = world.store.get("delivery", delivery) if delivery else None
+    if known is not None:
+        world.store.compare_and_set("delivery", delivery, known.version, {**known.data, "lease_until": 0.0})
 
 
 def _answer(asked: Push | Ping | Ignored, world: World) -> Response:

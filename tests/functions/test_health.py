@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from functions.application import make_application
 from functions.core.errors import UpstreamError
+from functions.core.limit_commands import changed
 from functions.launching.building import ensure_build
 from functions.reporting.health import Health
 from tests.fakes.hub import FakeHub
@@ -134,3 +135,13 @@ def test_many_who_ask_at_once_share_one_answer(hanging: HangingHub) -> None:
     for asker in askers:
         asker.join()
     assert (told, hanging.asked) == ([True] * 20, 1)
+
+
+def test_a_full_hub_is_counted_as_seldom_as_another(fakes: Fakes) -> None:
+    world = fakes.world()
+    world.limits.change(lambda it: changed(it, ["quota", "0"]))
+    health = Health(world)
+    for _ in range(20):
+        health.report()
+        fakes.clock.sleep(1)
+    assert sum(query[0] == "build" for query in fakes.store.queries) == 1

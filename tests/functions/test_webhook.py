@@ -16,7 +16,7 @@ from werkzeug.test import EnvironBuilder
 from functions.application import make_application
 from functions.core.errors import BadRequest, BadSignature, BinderError, MethodNotAllowed, NotAllowed
 from functions.core.webhooks import MOST_BYTES
-from functions.webhook import webhook
+from functions.webhook import LEASE_S, webhook
 from tests.fakes.deliveries import OLD_SHA, SHA, sample, signed
 from tests.fakes.provider import FakeProvider
 from tests.fakes.world import Fakes
@@ -86,6 +86,21 @@ def test_a_forged_delivery_does_not_stand_in_for_the_true_one() -> None:
     with pytest.raises(BadSignature):
         deliver(made, X_Hub_Signature_256=signed(b"", "guess"))
     assert deliver(made).status_code == 202
+
+
+def test_a_delivery_whose_handler_has_died_may_be_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(*_: object) -> None:
+        raise SystemExit
+
+    made = fakes()
+    with monkeypatch.context() as killed, pytest.raises(SystemExit):
+        killed.setattr(made.provider, "resolve", dies)
+        deliver(made)
+    assert said(deliver(made))["status"] == "ignored"
+    made.clock.sleep(LEASE_S + 1)
+    assert said(deliver(made))["status"] == "QUEUED"
+    made.clock.sleep(LEASE_S + 1)
+    assert said(deliver(made))["reason"] == "This delivery has come before."
 
 
 def test_a_delivery_that_failed_may_be_sent_again() -> None:
