@@ -5,6 +5,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -135,13 +136,29 @@ def applied(old: Object | None, config: Object, manager: Manager, *, force: bool
     if conflicts and not force:
         raise conflict_of_managers(conflicts)
     own: Fields = next((entry["fieldsV1"] for entry in before if manager.has(entry)), {})
+    others = [entry["fieldsV1"] for entry in entries]
     result = clone(base)
-    for path in leaves(difference(own, wanted)):
-        if not any(has(entry["fieldsV1"], path) for entry in entries):
-            _remove(result, path)
+    # All are found before the first goes: an item is known by fields of its own.
+    for path in [*_dropped(own, wanted, others)]:
+        _remove(result, path)
     result = _merged(kind, result, config)
     result["metadata"]["managedFields"] = [*entries, _entry(config, manager, wanted)]
     return result
+
+
+def _dropped(own: Fields, wanted: Fields, others: list[Fields], way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield what an apply leaves out and nobody else manages: items with keys as a whole, else values."""
+    keys = json.loads(way[-1][2:]) if way and way[-1].startswith("k:") else {}
+    for step, inner in own.items():
+        path, is_dropped = (*way, step), step not in wanted
+        # An item that stays, since somebody else manages a part of it, keeps its keys.
+        if step == "." or step[2:] in keys:
+            continue
+        is_leaf = step.startswith("k:") or not set(inner) - {"."}
+        if is_dropped and is_leaf and not any(has(each, path) for each in others):
+            yield path
+        else:
+            yield from _dropped(inner, wanted.get(step, {}), others, path)
 
 
 def _common(one: Fields, other: Fields) -> list[tuple[str, ...]]:
