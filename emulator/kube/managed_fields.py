@@ -39,30 +39,41 @@ NOBODYS: Fields = {
 }  # fmt: skip
 
 
+# What of the metadata can be written through a subresource.
+PART_METADATA = ("f:labels", "f:annotations")
 FIRST = "before-first-apply"
 
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """Who writes: a name, how (Apply or Update), and when."""
+    """Who writes: a name, how (Apply or Update), when, and through which subresource. Each has fields of its own."""
 
     name: str
     operation: str
     time: str
+    part: str = ""
 
     def has(self, entry: Object) -> bool:
         return (entry.get("manager"), entry.get("operation"), entry.get("subresource", "")) == (
             self.name,
             self.operation,
-            "",
+            self.part,
         )
 
 
 def owned(kind: str, obj: Object) -> Fields:
     """Return the fields of an object that somebody can manage."""
-    found = difference(fields_of(kind, obj), NOBODYS)
-    found.pop("f:status", None)
-    return found
+    return difference(fields_of(kind, obj), NOBODYS)
+
+
+def _applicable(kind: str, obj: Object, part: str) -> Fields:
+    """Return the fields that an apply to the object, or to its status, can set."""
+    found = owned(kind, obj)
+    if not part:
+        return {step: fields for step, fields in found.items() if step != "f:status"}
+    meta = {step: fields for step, fields in found.get("f:metadata", {}).items() if step in PART_METADATA}
+    status = {step: fields for step, fields in found.items() if step == "f:status"}
+    return status | ({"f:metadata": meta} if meta else {})
 
 
 def entries_of(obj: Object) -> list[Object]:
@@ -110,6 +121,7 @@ def _entry(obj: Object, manager: Manager, fields: Fields) -> Object:
     return {
         "manager": manager.name,
         "operation": manager.operation,
+        **({"subresource": manager.part} if manager.part else {}),
         "apiVersion": obj["apiVersion"],
         "time": manager.time,
         "fieldsType": "FieldsV1",
@@ -120,11 +132,11 @@ def _entry(obj: Object, manager: Manager, fields: Fields) -> Object:
 def applied(old: Object | None, config: Object, manager: Manager, *, force: bool) -> Object:
     """Return the object after an apply of *config*. Raises the 409 of its conflicts, unless *force* takes them over."""
     kind = str(config["kind"])
-    wanted = owned(kind, config)
+    wanted = _applicable(kind, config, manager.part)
     base: Object = old or {"kind": kind, "apiVersion": config["apiVersion"], "metadata": {}}
     before = entries_of(base)
     if old is not None and not before:
-        before = [_entry(old, replace(manager, name=FIRST, operation="Update"), owned(kind, old))]
+        before = [_entry(old, replace(manager, name=FIRST, operation="Update"), _applicable(kind, old, manager.part))]
     entries, conflicts = [], []
     for entry in before:
         if manager.has(entry):
@@ -170,7 +182,8 @@ def conflict_of_managers(conflicts: list[tuple[Object, tuple[str, ...]]]) -> Api
     by_manager: dict[str, list[str]] = {}
     for entry, path in conflicts:
         using = "" if entry["operation"] == "Apply" else f" using {entry['apiVersion']}"
-        by_manager.setdefault(f'"{entry["manager"]}"{using}', []).append(shown(path))
+        through = f' with subresource "{entry["subresource"]}"' if "subresource" in entry else ""
+        by_manager.setdefault(f'"{entry["manager"]}"{through}{using}', []).append(shown(path))
     count = sum(map(len, by_manager.values()))
     many = "s" if count > 1 else ""
     if count == 1:

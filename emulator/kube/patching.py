@@ -79,7 +79,7 @@ def _apply(
         given = config["metadata"]["name"]
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
     config["metadata"].pop("creationTimestamp", None)
-    manager = Manager(options.field_manager, "Apply", timestamp(cluster.now()))
+    manager = Manager(options.field_manager, "Apply", timestamp(cluster.now()), part)
     old = cluster.store.get(Key(resource.id, namespace, name))
     if old is None and part:
         raise not_found(resource, name)

@@ -187,8 +187,8 @@ def _change(
     if _same(new, old):
         # Nothing changed: no new version, and no event for watchers.
         return old
-    if not part and not applying:
-        _note_manager(cluster, old, new, options)
+    if not applying:
+        _note_manager(cluster, old, new, options, part)
     if options.dry_run:
         return new
     if is_released(resource, new):
@@ -208,11 +208,11 @@ def _same(new: Object, old: Object) -> bool:
     return before == after and next(plain) == next(plain)
 
 
-def _note_manager(cluster: Cluster, old: Object, new: Object, options: WriteOptions) -> None:
+def _note_manager(cluster: Cluster, old: Object, new: Object, options: WriteOptions, part: str) -> None:
     """Write down who manages the fields of an object. Controllers, who give no name, manage nothing."""
     if not options.field_manager or "managedFields" not in metadata(old):
         return
-    manager = Manager(options.field_manager, "Update", timestamp(cluster.now()))
+    manager = Manager(options.field_manager, "Update", timestamp(cluster.now()), part)
     new["metadata"].pop("managedFields", None)
     if entries := after_update(old, new, manager):
         new["metadata"]["managedFields"] = entries

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import pytest
 import urllib3
 
-from tests.emulator.kube.serving import TOKEN, ServerThread
+from tests.emulator.kube.serving import TOKEN, ServerThread, pod_body
 
 
 class Applier:
@@ -70,3 +70,35 @@ def test_an_item_that_another_manager_changed_keeps_its_key(core: Any, namespace
     core.patch_namespaced_service("a", namespace, change, field_manager="other")
     ports = apply("Service", spec={"ports": [{"port": 81, "name": "b"}]})["spec"]["ports"]
     assert [(each["port"], each["name"]) for each in ports] == [(80, "c"), (81, "b")]
+
+
+def managers(obj: Any) -> list[tuple[str, str, str]]:
+    entries = obj["metadata"]["managedFields"]
+    return [(each["manager"], each["operation"], each.get("subresource", "")) for each in entries]
+
+
+def condition(kind: str) -> dict[str, Any]:
+    return {"conditions": [{"type": kind, "status": "True"}]}
+
+
+def types(obj: Any) -> list[str]:
+    return [each["type"] for each in obj["status"].get("conditions", [])]
+
+
+def test_an_apply_to_the_status_leaves_what_its_manager_applied_to_the_object(apply: Applier) -> None:
+    meta = {"labels": {"l": "1"}, "annotations": {"n": "1"}}
+    apply("Pod", metadata=meta, spec=pod_body("a", schedulerName="nobody")["spec"], status={"message": "ignored"})
+    changed = apply("Pod", part="/status", status=condition("example.org/x"))
+    assert (changed["metadata"]["labels"], changed["metadata"]["annotations"]) == (meta["labels"], meta["annotations"])
+    assert managers(changed) == [("one", "Apply", ""), ("one", "Apply", "status")]
+    fields = [each["fieldsV1"].keys() for each in changed["metadata"]["managedFields"]]
+    assert fields == [{"f:metadata", "f:spec"}, {"f:status"}]
+
+
+def test_an_applied_status_has_owners_and_conflicts_as_well(core: Any, namespace: str, apply: Applier) -> None:
+    apply("Pod", spec=pod_body("a", schedulerName="nobody")["spec"])
+    assert "example.org/x" in types(apply("Pod", part="/status", status=condition("example.org/x")))
+    assert "example.org/x" not in types(apply("Pod", part="/status", status={}))
+    core.patch_namespaced_pod_status("a", namespace, {"status": {"message": "hers"}}, field_manager="two")
+    with pytest.raises(AssertionError, match='conflict with "two" with subresource "status" using v1: .status.message'):
+        apply("Pod", part="/status", status={"message": "his"})
