@@ -39,9 +39,15 @@ NOBODYS: Fields = {
 }  # fmt: skip
 
 
+# Somebody's entry, and the path of a field in it that somebody else wants otherwise.
+Conflict = tuple[Object, tuple[str, ...]]
 # What of the metadata can be written through a subresource.
 PART_METADATA = ("f:labels", "f:annotations")
 FIRST = "before-first-apply"
+# This manager goes on with what it applied on its own side, which it noted in this annotation, and notes it on.
+# https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply-to-server-side-apply
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +143,9 @@ def applied(old: Object | None, config: Object, manager: Manager, *, force: bool
     before = entries_of(base)
     if old is not None and not before:
         before = [_entry(old, replace(manager, name=FIRST, operation="Update"), _applicable(kind, old, manager.part))]
-    entries, conflicts = [], []
-    for entry in before:
-        if manager.has(entry):
-            continue
-        lost = [path for path in _common(entry["fieldsV1"], wanted) if value_at(base, path) != value_at(config, path)]
-        conflicts += [(entry, path) for path in lost]
-        if left := _without_all(entry["fieldsV1"], lost):
-            entries.append(entry | {"fieldsV1": left})
+    entries, conflicts = _after_taking(before, base, config, wanted, manager)
+    taken = last_applied(base) if manager.name == KUBECTL and not manager.part else {}
+    conflicts = [(entry, path) for entry, path in conflicts if not has(taken, path)]
     if conflicts and not force:
         raise conflict_of_managers(conflicts)
     own: Fields = next((entry["fieldsV1"] for entry in before if manager.has(entry)), {})
@@ -154,8 +155,41 @@ def applied(old: Object | None, config: Object, manager: Manager, *, force: bool
     for path in [*_dropped(own, wanted, others)]:
         _remove(result, path)
     result = _merged(kind, result, config)
+    if taken and LAST_APPLIED in (metadata(result).get("annotations") or {}):
+        result["metadata"]["annotations"] |= {LAST_APPLIED: _as_last_applied(config)}
     result["metadata"]["managedFields"] = [*entries, _entry(config, manager, wanted)]
     return result
+
+
+def _after_taking(
+    before: list[Object], base: Object, config: Object, wanted: Fields, manager: Manager
+) -> tuple[list[Object], list[Conflict]]:
+    """Return what is left to other managers, and each field that one of them loses."""
+    entries, conflicts = [], []
+    for entry in before:
+        if manager.has(entry):
+            continue
+        lost = [path for path in _common(entry["fieldsV1"], wanted) if value_at(base, path) != value_at(config, path)]
+        conflicts += [(entry, path) for path in lost]
+        if left := _without_all(entry["fieldsV1"], lost):
+            entries.append(entry | {"fieldsV1": left})
+    return entries, conflicts
+
+
+def last_applied(obj: Object) -> Fields:
+    """Return the fields that kubectl has applied to an object on its own side, by what it noted there."""
+    try:
+        config = json.loads((metadata(obj).get("annotations") or {}).get(LAST_APPLIED, "{}"))
+        return owned(str(obj["kind"]), config)
+    except (ValueError, RecursionError, TypeError, AttributeError):
+        # Anybody can write there what they like; then it says nothing.
+        return {}
+
+
+def _as_last_applied(config: Object) -> str:
+    noted = {key: text for key, text in (metadata(config).get("annotations") or {}).items() if key != LAST_APPLIED}
+    whole = config | {"metadata": metadata(config) | {"annotations": noted}}
+    return json.dumps(whole, separators=(",", ":")) + "\n"
 
 
 def _dropped(own: Fields, wanted: Fields, others: list[Fields], way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -177,7 +211,7 @@ def _common(one: Fields, other: Fields) -> list[tuple[str, ...]]:
     return [path for path in leaves(one) if has(other, path)]
 
 
-def conflict_of_managers(conflicts: list[tuple[Object, tuple[str, ...]]]) -> ApiError:
+def conflict_of_managers(conflicts: list[Conflict]) -> ApiError:
     """Return the 409 that says whose fields an apply would change."""
     by_manager: dict[str, list[str]] = {}
     for entry, path in conflicts:
