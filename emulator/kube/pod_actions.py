@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.kube.cluster import Cluster
@@ -21,8 +21,9 @@ from emulator.kube.objects import (
     namespace_of,
     timestamp,
 )
+from emulator.kube.options import WriteOptions
 from emulator.kube.selectors import selects
-from emulator.kube.writes import modify
+from emulator.kube.writes import DEFAULTS, modify
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ BINDING = Part("pods/binding", "Binding")
 SUCCESS: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
 
 
-def bind(cluster: Cluster, namespace: str, name: str, node: str) -> Object:
+def bind(cluster: Cluster, namespace: str, name: str, node: str, options: WriteOptions = DEFAULTS) -> Object:
     """Put a pod on a node, once."""
     pod = cluster.existing(PODS, namespace, name)
     if is_deleting(pod):
@@ -53,26 +54,27 @@ def bind(cluster: Cluster, namespace: str, name: str, node: str) -> Object:
         scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now}
         new["status"]["conditions"] = [*others, scheduled]
 
-    return modify(cluster, PODS, namespace, name, assign, part="binding")
+    return modify(cluster, PODS, namespace, name, assign, options, part="binding")
 
 
-def bind_request(cluster: Cluster, namespace: str, name: str, body: Any) -> Object:
+def bind_request(cluster: Cluster, namespace: str, name: str, body: Any, *, dry_run: bool = False) -> Object:
     """Answer a POST to `pods/NAME/binding`."""
     node = dig(body, "target", "name")
     if not isinstance(node, str) or not node:
         raise bad_request("Binding: target.name is needed")
-    bind(cluster, namespace, name, node)
+    bind(cluster, namespace, name, node, WriteOptions(dry_run=dry_run))
     return SUCCESS | {"code": 201}
 
 
-def evict_request(cluster: Cluster, namespace: str, name: str, body: Any) -> Object:
+def evict_request(cluster: Cluster, namespace: str, name: str, body: Any, *, dry_run: bool = False) -> Object:
     """Answer a POST to `pods/NAME/eviction`: a deletion that budgets may refuse."""
     given = dig(body, "metadata", "name")
     if given not in (None, "", name):
         raise bad_request("name in URL does not match name in Eviction object")
     _ask_budgets(cluster, cluster.existing(PODS, namespace, name))
-    options = dig(body, "deleteOptions")
-    delete(cluster, PODS, namespace, name, delete_options(options, {}) if options else DeleteOptions())
+    given = dig(body, "deleteOptions")
+    options = delete_options(given, {}) if given else DeleteOptions()
+    delete(cluster, PODS, namespace, name, replace(options, dry_run=dry_run or options.dry_run))
     return SUCCESS | {"code": 201}
 
 

@@ -18,7 +18,7 @@ from emulator.kube.errors import ApiError, internal_error, method_not_allowed, n
 from emulator.kube.kinds import NODES
 from emulator.kube.kinds.reviews import BINDINGS
 from emulator.kube.objects import Object, dig, name_of, namespace_of, uid_of
-from emulator.kube.options import WriteOptions, write_options
+from emulator.kube.options import WriteOptions, dry_run, write_options
 from emulator.kube.patching import patch
 from emulator.kube.pod_actions import bind_request, evict_request
 from emulator.kube.pod_streams import pass_on_stream
@@ -129,7 +129,8 @@ class Server:
             kind = {"binding": "Binding", "eviction": "Eviction"}[target.part]
             body = bodies.parse(kind, await request.read(), request.content_type)
             action = bind_request if target.part == "binding" else evict_request
-            return json_response(action(self.cluster, target.namespace, target.name, body), 201)
+            tries = dry_run(request.query, "CreateOptions")
+            return json_response(action(self.cluster, target.namespace, target.name, body, dry_run=tries), 201)
         handler = {"GET": self._get, "PUT": self._update, "PATCH": self._patch}[request.method]
         return await handler(request, target)
 
@@ -137,7 +138,8 @@ class Server:
         body = bodies.parse(target.resource.kind, await request.read(), request.content_type)
         if target.resource is BINDINGS:
             name = str((dig(body, "metadata", "name")) or "")
-            return json_response(bind_request(self.cluster, target.namespace, name, body), 201)
+            tries = dry_run(request.query, "CreateOptions")
+            return json_response(bind_request(self.cluster, target.namespace, name, body, dry_run=tries), 201)
         review = decode(target.resource, body)
         answered = reviews.answer(self.cluster, target.resource, review, user=user, namespace=target.namespace)
         return json_response(answered, 201)

@@ -153,13 +153,20 @@ def replace(
 
 
 def modify(
-    cluster: Cluster, resource: Resource, namespace: str, name: str, change: Callable[[Object], None], *, part: str = ""
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str,
+    name: str,
+    change: Callable[[Object], None],
+    options: WriteOptions = DEFAULTS,
+    *,
+    part: str = "",
 ) -> Object:
     """Change an object by a function that gets a copy of it. For controllers and patches."""
     old = cluster.existing(resource, namespace, name)
     new = clone(old)
     change(new)
-    return replace(cluster, resource, namespace, name, new, part=part)[0]
+    return replace(cluster, resource, namespace, name, new, options, part=part)[0]
 
 
 def _change(

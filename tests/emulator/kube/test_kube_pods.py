@@ -84,6 +84,15 @@ def test_a_pod_can_be_evicted(core: Any, namespace: str) -> None:
     assert core.list_namespaced_pod(namespace).items == []
 
 
+def test_a_dry_run_evicts_and_binds_nothing(core: Any, namespace: str) -> None:
+    core.create_namespaced_pod(namespace, pod_body("a", schedulerName="nobody"))
+    core.create_namespaced_pod_eviction("a", namespace, {"metadata": {"name": "a"}}, dry_run="All")
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "nowhere"}}
+    core.create_namespaced_pod_binding("a", namespace, binding, dry_run="All", _preload_content=False)
+    core.create_namespaced_binding(namespace, binding, dry_run="All", _preload_content=False)
+    assert core.read_namespaced_pod("a", namespace).spec.node_name is None
+
+
 def test_a_log_comes_from_the_kubelet(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
     scheduled(core, kubelet, namespace, "a")
     kubelet.run(namespace, "a")
