@@ -137,6 +137,15 @@ def test_a_log_of_several_containers_needs_a_choice(core: Any, namespace: str) -
     assert message(error) == "a container name must be specified for pod a, choose one of: [main side]"
 
 
+def test_init_containers_leave_no_doubt_which_container_is_meant(
+    core: Any, kubelet: FakeKubelet, namespace: str
+) -> None:
+    scheduled(core, kubelet, namespace, "a", initContainers=[{"name": "first", "image": "i"}])
+    kubelet.run(namespace, "a")
+    assert core.read_namespaced_pod_log("a", namespace) == "one\ntwo\n"
+    assert kubelet.requests[0][0].startswith(f"/containerLogs/{namespace}/a/main")
+
+
 def test_a_kubelet_that_is_gone_is_an_error_of_the_server(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
     scheduled(core, kubelet, namespace, "a")
     kubelet.run(namespace, "a")
