@@ -15,6 +15,7 @@ from emulator.kube.authentication import Tokens, authorize
 from emulator.kube.cluster import Cluster
 from emulator.kube.deletion import delete, delete_options
 from emulator.kube.errors import ApiError, internal_error, method_not_allowed, no_such_resource
+from emulator.kube.impersonation import impersonated
 from emulator.kube.kinds import NODES
 from emulator.kube.kinds.reviews import BINDINGS
 from emulator.kube.objects import Object, dig, name_of, namespace_of, uid_of
@@ -93,6 +94,7 @@ class Server:
         watching = target is not None and not target.name and reads.truth(request.query.get("watch"))
         verb = (target and target.verb(request.method)) or request.method.lower()
         user = self.tokens.user(request.headers.get("Authorization", ""))
+        user = impersonated(user, request.headers, self.cluster.store)
         authorize(user, self.cluster.store, path, verb="watch" if watching else verb, target=target)
         if target is None:
             return _document(request, path)
