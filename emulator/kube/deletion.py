@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from emulator.kube.cluster import Cluster
 from emulator.kube.errors import bad_request, conflict, forbidden, invalid, invalid_options, unsupported
 from emulator.kube.kinds import NAMESPACES, PODS
-from emulator.kube.objects import Object, clone, dig, is_deleting, is_finished, metadata, name_of, timestamp, uid_of
+from emulator.kube.objects import (
+    Object,
+    clone,
+    dig,
+    is_deleting,
+    is_finished,
+    later,
+    metadata,
+    name_of,
+    timestamp,
+    uid_of,
+)
+from emulator.kube.reads import number
 from emulator.kube.resource import Resource
 from emulator.kube.schema.decoding import Decoder, WrongForm
 from emulator.kube.store import Key
@@ -59,10 +70,8 @@ def _from_query(query: dict[str, str]) -> dict[str, Any]:
         found["propagationPolicy"] = query["propagationPolicy"]
     if "orphanDependents" in query:
         found["orphanDependents"] = query["orphanDependents"].lower() in ("true", "1")
-    if text := query.get("gracePeriodSeconds", ""):
-        if not text.lstrip("-").isdecimal():
-            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        found["gracePeriodSeconds"] = int(text)
+    if query.get("gracePeriodSeconds"):
+        found["gracePeriodSeconds"] = number(query, "gracePeriodSeconds")
     if "dryRun" in query:
         found["dryRun"] = [query["dryRun"]]
     return found
@@ -122,7 +131,7 @@ def _mark(cluster: Cluster, obj: Object, grace_s: int) -> None:
     meta = obj["metadata"]
     if is_deleting(obj) and meta.get("deletionGracePeriodSeconds") == grace_s:
         return
-    meta["deletionTimestamp"] = timestamp(cluster.now() + timedelta(seconds=grace_s))
+    meta["deletionTimestamp"] = timestamp(later(cluster.now(), grace_s))
     meta["deletionGracePeriodSeconds"] = grace_s
 
 

@@ -101,5 +101,5 @@ def _wanted(spec: Object, expected: int) -> int:
 
 def _count(value: Any, expected: int) -> int:
     if isinstance(value, str) and value.endswith("%") and value[:-1].isdecimal():
-        return math.ceil(int(value[:-1]) * expected / 100)
+        return math.ceil(min(int(value[-10:-1]), 100) * expected / 100)
     return int(value) if isinstance(value, int) else 0

@@ -59,7 +59,9 @@ def address(cluster: Cluster, target: Target) -> str:
 
 def _pod_port(pod: Object, port: str) -> int:
     listed = [each for container in pod["spec"]["containers"] for each in container.get("ports") or []]
-    if port.isdigit():
+    if port.isascii() and port.isdecimal():
+        if not 0 < int(port[:6]) < 65536:
+            raise bad_request(f"invalid port: {port[:6]}")
         return int(port)
     if port:
         number = next((each["containerPort"] for each in listed if each.get("name") == port), None)
