@@ -102,7 +102,8 @@ def create(
 
 def _place(obj: Object, resource: Resource, namespace: str) -> None:
     meta = obj["metadata"]
-    if meta.get("namespace", "") not in ("", namespace):
+    # Of an object of the whole cluster it says nothing.
+    if resource.namespaced and meta.get("namespace", "") not in ("", namespace):
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     meta.pop("namespace", None)
     name = {"name": meta.pop("name")} if "name" in meta else {}
@@ -138,11 +139,10 @@ def replace(
     if new["metadata"].get("name", name) != name:
         given = new["metadata"]["name"]
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-    if new["metadata"].get("namespace", namespace) != namespace:
-        given = new["metadata"]["namespace"]
-        raise bad_request(
-            f"the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
-        )
+    given = new["metadata"].pop("namespace", "")
+    if resource.namespaced and given not in ("", namespace):
+        why = f"the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
+        raise bad_request(why)
     key = Key(resource.id, namespace, name)
     if resource.created_by_put and not part and cluster.store.get(key) is None:
         new["metadata"] |= {"name": name}

@@ -75,6 +75,14 @@ def test_an_object_needs_its_namespace(core: Any, namespace: str) -> None:
     assert status_of(error)["message"] == f'namespaces "{namespace}-none" not found'
 
 
+def test_an_object_of_the_cluster_has_no_namespace(core: Any, namespace: str) -> None:
+    spec = {"hostPath": {"path": "/x"}, "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
+    meta = {"name": namespace, "namespace": "default"}
+    made = core.create_persistent_volume({"metadata": meta, "spec": spec})
+    changed = core.replace_persistent_volume(namespace, {"metadata": meta | {"labels": {"a": "b"}}, "spec": spec})
+    assert [each.metadata.namespace for each in (made, changed)] == [None, None]
+
+
 def test_lists_are_selected_by_labels_and_fields(core: Any, namespace: str) -> None:
     for name, app in (("a", "x"), ("b", "x"), ("c", "y")):
         core.create_namespaced_config_map(namespace, {"metadata": {"name": name, "labels": {"app": app}}})
