@@ -80,17 +80,28 @@ def evict_request(cluster: Cluster, namespace: str, name: str, body: Any, *, dry
 
 def _ask_budgets(cluster: Cluster, pod: Object) -> None:
     """Raise the 429 when a budget of this pod leaves no room for one less."""
-    if is_finished(pod) or is_deleting(pod) or not has_condition(pod, "Ready"):
+    if is_finished(pod) or is_deleting(pod) or dig(pod, "status", "phase") == "Pending":
         return
     pods = cluster.store.objects(PODS.id, namespace_of(pod))
     for budget in cluster.store.objects(DISRUPTION_BUDGETS.id, namespace_of(pod)):
-        selector = dig(budget, "spec", "selector") or {}
-        if not selects(selector, labels_of(pod)):
+        if not _covers(budget, pod):
             continue
-        group = [each for each in pods if selects(selector, labels_of(each)) and not is_finished(each)]
+        group = [each for each in pods if _covers(budget, each) and not is_finished(each)]
         healthy = sum(has_condition(each, "Ready") and not is_deleting(each) for each in group)
-        if healthy - 1 < _wanted(budget["spec"], len(group)):
-            raise disruption_refused(name_of(budget), healthy, _wanted(budget["spec"], len(group)))
+        wanted = _wanted(budget["spec"], len(group))
+        if not (healthy > wanted or (not has_condition(pod, "Ready") and _lets_unhealthy_go(budget, healthy, wanted))):
+            raise disruption_refused(name_of(budget), healthy, wanted)
+
+
+def _covers(budget: Object, pod: Object) -> bool:
+    """Tell whether a budget is about a pod: an empty selector means all pods, none at all means none."""
+    selector = dig(budget, "spec", "selector")
+    return selector == {} or selects(selector or {}, labels_of(pod))
+
+
+def _lets_unhealthy_go(budget: Object, healthy: int, wanted: int) -> bool:
+    # https://kubernetes.io/docs/tasks/run-application/configure-pdb/#unhealthy-pod-eviction-policy
+    return dig(budget, "spec", "unhealthyPodEvictionPolicy") == "AlwaysAllow" or healthy >= wanted > 0
 
 
 def _wanted(spec: Object, expected: int) -> int:
