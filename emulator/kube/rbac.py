@@ -84,7 +84,7 @@ def allowed(store: Store, user: User, wanted: Attributes) -> tuple[bool, str]:
     if wanted.path and _is_public(wanted, user):
         return True, ""
     for grant in grants(store, user, wanted.namespace):
-        if _allows(grant.rule, wanted):
+        if allows(grant.rule, wanted):
             return True, _why(grant, user)
     return False, ""
 
@@ -114,7 +114,8 @@ def _path_fits(pattern: str, path: str) -> bool:
     return path.startswith(pattern[:-1]) if pattern.endswith("*") else path.rstrip("/") == pattern.rstrip("/")
 
 
-def _allows(rule: Object, wanted: Attributes) -> bool:
+def allows(rule: Object, wanted: Attributes) -> bool:
+    """Tell whether a rule allows this, in the namespaces where it holds."""
     if not _matches(rule.get("verbs"), wanted.verb):
         return False
     if wanted.path:

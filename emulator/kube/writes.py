@@ -17,10 +17,12 @@ from emulator.kube.errors import (
     invalid_object,
     server_error,
 )
+from emulator.kube.escalation import confirm_no_escalation
 from emulator.kube.managed_fields import Manager, after_update
 from emulator.kube.metadata_rules import changed_metadata_causes, metadata_causes
 from emulator.kube.objects import Object, clone, is_deleting, metadata, name_of, timestamp
 from emulator.kube.options import WriteOptions
+from emulator.kube.rbac import Attributes, require
 from emulator.kube.resource import Resource
 from emulator.kube.schema.decoding import Decoder, WrongForm
 from emulator.kube.store import Key
@@ -93,6 +95,8 @@ def create(
     # A namespace that is not there is a 404 even for an object that is wrong.
     admit(cluster, resource, obj, asked_name)
     _refuse(resource, obj, [*metadata_causes(resource, obj), *resource.validate(obj)])
+    if options.user:
+        confirm_no_escalation(cluster, resource, namespace, obj, None, options.user)
     key = Key(resource.id, namespace, name_of(obj))
     if existing := cluster.store.get(key):
         raise already_exists(resource, key.name, being_deleted=is_deleting(existing))
@@ -145,11 +149,19 @@ def replace(
         raise bad_request(why)
     key = Key(resource.id, namespace, name)
     if resource.created_by_put and not part and cluster.store.get(key) is None:
+        require_creation(cluster, resource, namespace, name, options)
         new["metadata"] |= {"name": name}
         new["metadata"].pop("resourceVersion", None)
         return create(cluster, resource, namespace, new, options), True
     old = cluster.existing(resource, namespace, name)
     return _change(cluster, resource, key, old, new, options, part=part, applying=applying), False
+
+
+def require_creation(cluster: Cluster, resource: Resource, namespace: str, name: str, options: WriteOptions) -> None:
+    """Raise the 403 for who may change objects, but not create them, when a change would create one."""
+    if options.user:
+        wanted = Attributes("create", resource.group, resource.plural, "", namespace, name)
+        require(cluster.store, options.user, wanted)
 
 
 def modify(
@@ -190,6 +202,8 @@ def _change(
         # Kubernetes looks at the metadata of a change twice, and lists what it finds twice.
         causes = [*changed_metadata_causes(new, old)] * 2
         _refuse(resource, new, [*causes, *resource.validate(new), *resource.validate_update(new, old)])
+        if options.user:
+            confirm_no_escalation(cluster, resource, key.namespace, new, old, options.user)
         resource.allocate(cluster.store, new)
     if _same(new, old):
         # Nothing changed: no new version, and no event for watchers.

@@ -85,3 +85,75 @@ def test_acting_as_somebody_else_is_a_right(
         client.CoreV1Api(weak).list_namespaced_config_map(namespace)
     assert what in refusal(error)
     rbac.delete_cluster_role_binding(namespace)
+
+
+def test_a_change_that_creates_needs_the_right_to_create(weak: Any, rbac: Any, namespace: str) -> None:
+    give_bob(rbac, namespace, rule("coordination.k8s.io", "leases", "update", "patch"))
+    leases = client.CoordinationV1Api(weak)
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "a"}, "spec": {}}
+    with pytest.raises(ApiException) as error:
+        leases.replace_namespaced_lease("a", namespace, lease)
+    assert 'User "bob" cannot create resource "leases"' in refusal(error)
+    with pytest.raises(ApiException) as error:
+        apply = {"field_manager": "bob", "_content_type": "application/apply-patch+yaml"}
+        leases.patch_namespaced_lease("a", namespace, lease, **apply)
+    assert 'User "bob" cannot create resource "leases"' in refusal(error)
+
+
+WRITER = rule(GROUP, "roles rolebindings", "create", "update", "patch")
+READS = rule("", "configmaps pods/log", "get", "list")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [rule("*", "*", "*"), rule("", "configmaps", "get", "delete"), rule("apps", "configmaps", "get")],
+    ids=["everything", "another verb", "another group"],
+)
+def test_nobody_writes_a_role_with_more_than_they_may(
+    weak: Any, rbac: Any, namespace: str, more: dict[str, Any]
+) -> None:
+    give_bob(rbac, namespace, WRITER, READS)
+    bobs = client.RbacAuthorizationV1Api(weak)
+    bobs.create_namespaced_role(namespace, {"metadata": {"name": "a"}, "rules": [READS]})
+    role = {"metadata": {"name": "a"}, "rules": [READS, more]}
+    new = {"metadata": {"name": "b"}, "rules": [READS, more]}
+    for write, *arguments in (
+        (bobs.create_namespaced_role, namespace, new),
+        (bobs.replace_namespaced_role, "b", namespace, new),
+        (bobs.patch_namespaced_role, "a", namespace, role),
+    ):
+        with pytest.raises(ApiException) as error:
+            write(*arguments)
+        assert "is attempting to grant RBAC permissions not currently held" in refusal(error)
+
+
+def test_nobody_gives_all_where_they_have_some(weak: Any, rbac: Any, namespace: str) -> None:
+    one = rule("", "configmaps", "get", resourceNames=["a"])
+    give_bob(rbac, namespace, WRITER, one)
+    bobs = client.RbacAuthorizationV1Api(weak)
+    bobs.create_namespaced_role(namespace, {"metadata": {"name": "a"}, "rules": [one]})
+    with pytest.raises(ApiException) as error:
+        bobs.create_namespaced_role(namespace, {"metadata": {"name": "b"}, "rules": [rule("", "configmaps", "get")]})
+    assert refusal(error).endswith('{APIGroups:[""], Resources:["configmaps"], Verbs:["get"]}')
+
+
+def test_nobody_binds_a_role_with_more_than_they_may(weak: Any, rbac: Any, namespace: str) -> None:
+    give_bob(rbac, namespace, WRITER, READS)
+    bobs = client.RbacAuthorizationV1Api(weak)
+    for role, rules in (("mine", [READS]), ("more", [rule("", "secrets", "get")])):
+        rbac.create_namespaced_role(namespace, {"metadata": {"name": role}, "rules": rules})
+    binding = {"metadata": {"name": "a"}, "roleRef": reference("mine"), "subjects": BOB}
+    bobs.create_namespaced_role_binding(namespace, binding)
+    binding = {"metadata": {"name": "b"}, "roleRef": reference("more"), "subjects": BOB}
+    with pytest.raises(ApiException) as error:
+        bobs.create_namespaced_role_binding(namespace, binding)
+    assert 'Resources:["secrets"]' in refusal(error)
+
+
+def test_to_escalate_and_to_bind_are_rights(weak: Any, rbac: Any, namespace: str) -> None:
+    bind = rule(GROUP, "roles", "bind", resourceNames=["more"])
+    give_bob(rbac, namespace, WRITER, rule(GROUP, "roles", "escalate"), bind)
+    bobs = client.RbacAuthorizationV1Api(weak)
+    bobs.create_namespaced_role(namespace, {"metadata": {"name": "more"}, "rules": [rule("", "secrets", "get")]})
+    binding = {"metadata": {"name": "a"}, "roleRef": reference("more"), "subjects": BOB}
+    assert bobs.create_namespaced_role_binding(namespace, binding).role_ref.name == "more"
