@@ -11,6 +11,7 @@ from pathlib import Path
 from emulator.kube.errors import ApiError, unauthorized
 from emulator.kube.rbac import Attributes, allowed, require
 from emulator.kube.routes import Target
+from emulator.kube.selectors import exact_name
 from emulator.kube.store import Store
 from emulator.kube.users import ANONYMOUS, AUTHENTICATED, MASTERS, User
 
@@ -74,11 +75,12 @@ def read_tokens(path: Path) -> Tokens:
             raise TokenFileError(f"{path}: {error}") from error
 
 
-def authorize(user: User, store: Store, path: str, *, verb: str, target: Target | None) -> None:
-    """Raise the 403 for a user who may not do this."""
+def authorize(user: User, store: Store, path: str, *, verb: str, target: Target | None, fields: str = "") -> None:
+    """Raise the 403 for a user who may not do this. *fields* is the field selector: what it lists may be one object."""
     if target is None:
         if not allowed(store, user, Attributes(verb=verb, path=path))[0]:
             raise ApiError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {verb} path "{path}"', {})
         return
     resource = target.resource
-    require(store, user, Attributes(verb, resource.group, resource.plural, target.part, target.namespace, target.name))
+    name = exact_name(fields) if verb in ("list", "watch") else target.name
+    require(store, user, Attributes(verb, resource.group, resource.plural, target.part, target.namespace, name))

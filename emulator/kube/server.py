@@ -97,7 +97,8 @@ class Server:
         verb = (target and target.verb(request.method)) or request.method.lower()
         user = self.tokens.user(request.headers.get("Authorization", ""))
         user = impersonated(user, request.headers, self.cluster.store)
-        authorize(user, self.cluster.store, path, verb="watch" if watching else verb, target=target)
+        fields, verb_asked = request.query.get("fieldSelector", ""), "watch" if watching else verb
+        authorize(user, self.cluster.store, path, verb=verb_asked, target=target, fields=fields)
         if target is None:
             return _document(request, path)
         if target.verb(request.method) is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kubernetes import client
+from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
 from tests.emulator.kube.kubectl import Kubectl
@@ -98,6 +98,21 @@ def test_a_change_that_creates_needs_the_right_to_create(weak: Any, rbac: Any, n
         apply = {"field_manager": "bob", "_content_type": "application/apply-patch+yaml"}
         leases.patch_namespaced_lease("a", namespace, lease, **apply)
     assert 'User "bob" cannot create resource "leases"' in refusal(error)
+
+
+def test_who_may_list_one_object_by_name_may_select_it(weak: Any, rbac: Any, namespace: str) -> None:
+    give_bob(rbac, namespace, rule("", "configmaps", "list", "watch", "deletecollection", resourceNames=["a"]))
+    bobs = client.CoreV1Api(weak)
+    assert bobs.list_namespaced_config_map(namespace, field_selector="metadata.name=a").items == []
+    watching = {"field_selector": "metadata.name=a", "timeout_seconds": 1}
+    assert [*watch.Watch().stream(bobs.list_namespaced_config_map, namespace, **watching)] == []
+    for selector in ("metadata.name=b", "metadata.name!=a", "metadata.namespace=a", ""):
+        with pytest.raises(ApiException) as error:
+            bobs.list_namespaced_config_map(namespace, field_selector=selector)
+        assert 'User "bob" cannot list resource "configmaps"' in refusal(error)
+    with pytest.raises(ApiException) as error:
+        bobs.delete_collection_namespaced_config_map(namespace, field_selector="metadata.name=a")
+    assert error.value.status == 403
 
 
 WRITER = rule(GROUP, "roles rolebindings", "create", "update", "patch")
