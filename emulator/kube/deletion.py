@@ -16,6 +16,7 @@ from emulator.kube.objects import (
     is_finished,
     later,
     metadata,
+    moment_of,
     name_of,
     timestamp,
     uid_of,
@@ -119,7 +120,8 @@ def _grace_period_s(resource: Resource, old: Object, options: DeleteOptions) -> 
     if resource is not PODS or not dig(old, "spec", "nodeName") or is_finished(old):
         return 0
     own = int(dig(old, "spec", "terminationGracePeriodSeconds") or 0)
-    wanted = own if options.grace_period_s is None else max(options.grace_period_s, 0)
+    wanted = own if options.grace_period_s is None else options.grace_period_s
+    wanted = 1 if wanted < 0 else wanted
     if not is_deleting(old):
         return wanted
     # A second request can hurry a pod, never give it more time.
@@ -131,7 +133,11 @@ def _mark(cluster: Cluster, obj: Object, grace_s: int) -> None:
     meta = obj["metadata"]
     if is_deleting(obj) and meta.get("deletionGracePeriodSeconds") == grace_s:
         return
-    meta["deletionTimestamp"] = timestamp(later(cluster.now(), grace_s))
+    start = cluster.now()
+    if begun := moment_of(meta.get("deletionTimestamp")):
+        # The first request counts, not the one that hurries. Only what lasts beyond all time has a start to come.
+        start = min(start, later(begun, -meta.get("deletionGracePeriodSeconds", 0)))
+    meta["deletionTimestamp"] = timestamp(later(start, grace_s))
     meta["deletionGracePeriodSeconds"] = grace_s
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -70,6 +72,20 @@ def test_a_running_pod_has_its_grace_period(core: Any, kubelet: FakeKubelet, nam
     core.delete_namespaced_pod("a", namespace, grace_period_seconds=0)
     with pytest.raises(ApiException):
         core.read_namespaced_pod("a", namespace)
+
+
+def test_a_shorter_grace_period_begins_with_the_first_deletion(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
+    scheduled(core, kubelet, namespace, "a")
+    first = core.delete_namespaced_pod("a", namespace, grace_period_seconds=1000).metadata.deletion_timestamp
+    time.sleep(1.1)
+    second = core.delete_namespaced_pod("a", namespace, grace_period_seconds=400).metadata.deletion_timestamp
+    assert first - second == timedelta(seconds=600)
+
+
+def test_a_negative_grace_period_is_one_second(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
+    scheduled(core, kubelet, namespace, "a")
+    going = core.delete_namespaced_pod("a", namespace, grace_period_seconds=-1).metadata
+    assert going.deletion_grace_period_seconds == 1
 
 
 def test_a_pod_without_a_node_goes_at_once(core: Any, namespace: str) -> None:
