@@ -42,11 +42,11 @@ class DeleteOptions:
 
 
 def delete_options(body: Any, query: dict[str, str]) -> DeleteOptions:
-    """Read options from the body (a DeleteOptions object) or, where it has none, from the query."""
-    if not isinstance(body, dict):
+    """Read options from the body, a DeleteOptions object; from the query only where there is none (None)."""
+    if body is not None and not isinstance(body, dict):
         raise bad_request("the body is no DeleteOptions object")
     try:
-        given = _from_query(query) | Decoder().struct("DeleteOptions", body)
+        given = _from_query(query) if body is None else Decoder().struct("DeleteOptions", body)
     except WrongForm as error:
         what = 'DeleteOptions in version "v1" cannot be handled as a DeleteOptions'
         raise bad_request(f"{what}: {error}") from error
