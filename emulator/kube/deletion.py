@@ -27,7 +27,7 @@ from emulator.kube.schema.decoding import Decoder, WrongForm
 from emulator.kube.store import Key
 
 FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
-PROTECTED_NAMESPACES = ("default", "kube-system")
+PROTECTED_NAMESPACES = ("default", "kube-public", "kube-system")
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def test_a_weak_user_may_do_nothing(server: ServerThread, path: str) -> None:
 
 
 def test_the_first_namespaces_cannot_be_deleted(server: ServerThread) -> None:
-    for name in ("default", "kube-system"):
+    for name in ("default", "kube-public", "kube-system"):
         assert call(port_of(server), "DELETE", f"/api/v1/namespaces/{name}")[0] == 403
 
 
