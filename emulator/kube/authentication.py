@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.kube.errors import ApiError, unauthorized
-from emulator.kube.rbac import Attributes, allowed
+from emulator.kube.rbac import Attributes, allowed, require
 from emulator.kube.routes import Target
+from emulator.kube.selectors import exact_name
 from emulator.kube.store import Store
-from emulator.kube.users import ANONYMOUS, MASTERS, User
+from emulator.kube.users import ANONYMOUS, AUTHENTICATED, MASTERS, User
 
 KUBELET = "kubelet"
 
@@ -57,7 +58,7 @@ def parse_tokens(lines: Iterable[str]) -> Tokens:
         if len(row) < 3 or not row[0] or not row[1]:
             raise TokenFileError(f"line {number}: expected token,user,uid[,groups]")
         groups = tuple(group.strip() for group in row[3].split(",")) if len(row) > 3 else ()
-        users[_digest(row[0])] = User(row[1], row[2], (*groups, "system:authenticated"))
+        users[_digest(row[0])] = User(row[1], row[2], (*groups, AUTHENTICATED))
         if MASTERS in groups:
             masters.setdefault(row[1], row[0])
     if not masters:
@@ -74,26 +75,12 @@ def read_tokens(path: Path) -> Tokens:
             raise TokenFileError(f"{path}: {error}") from error
 
 
-def authorize(user: User, store: Store, path: str, *, verb: str, target: Target | None) -> None:
-    """Raise the 403 for a user who may not do this."""
+def authorize(user: User, store: Store, path: str, *, verb: str, target: Target | None, fields: str = "") -> None:
+    """Raise the 403 for a user who may not do this. *fields* is the field selector: what it lists may be one object."""
     if target is None:
         if not allowed(store, user, Attributes(verb=verb, path=path))[0]:
             raise ApiError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {verb} path "{path}"', {})
         return
     resource = target.resource
-    wanted = Attributes(verb, resource.group, resource.plural, target.part, target.namespace, target.name)
-    if not allowed(store, user, wanted)[0]:
-        raise _refusal(user, verb, target)
-
-
-def _refusal(user: User, verb: str, target: Target) -> ApiError:
-    resource = target.resource
-    named = f'"{target.name}" ' if target.name else ""
-    plural = f"{resource.plural}/{target.part}" if target.part else resource.plural
-    where = f' in the namespace "{target.namespace}"' if target.namespace else " at the cluster scope"
-    message = (
-        f"{resource.id} {named}is forbidden: "
-        f'User "{user.name}" cannot {verb} resource "{plural}" in API group "{resource.group}"{where}'
-    )
-    details = {"name": target.name, "group": resource.group, "kind": resource.plural}
-    return ApiError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
+    name = exact_name(fields) if verb in ("list", "watch") else target.name
+    require(store, user, Attributes(verb, resource.group, resource.plural, target.part, target.namespace, name))

@@ -46,9 +46,9 @@ def parse_patch(raw: bytes, media_type: str) -> Any:
 
 
 def parse_options(raw: bytes, media_type: str) -> Any:
-    """Read the body of a DELETE, which may be empty."""
+    """Read the body of a DELETE; None where there is none."""
     if not raw.strip():
-        return {}
+        return None
     if media_type == protobuf.MEDIA_TYPE:
         return _protobuf("DeleteOptions", raw)
     try:

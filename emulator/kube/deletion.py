@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from emulator.kube.cluster import Cluster
 from emulator.kube.errors import bad_request, conflict, forbidden, invalid, invalid_options, unsupported
 from emulator.kube.kinds import NAMESPACES, PODS
-from emulator.kube.objects import Object, clone, dig, is_deleting, is_finished, metadata, name_of, timestamp, uid_of
+from emulator.kube.objects import (
+    Object,
+    clone,
+    dig,
+    is_deleting,
+    is_finished,
+    later,
+    metadata,
+    moment_of,
+    name_of,
+    timestamp,
+    uid_of,
+)
+from emulator.kube.reads import number
 from emulator.kube.resource import Resource
 from emulator.kube.schema.decoding import Decoder, WrongForm
 from emulator.kube.store import Key
 
 FINALIZERS = {"Foreground": "foregroundDeletion", "Orphan": "orphan"}
-PROTECTED_NAMESPACES = ("default", "kube-system")
+PROTECTED_NAMESPACES = ("default", "kube-public", "kube-system")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +42,11 @@ class DeleteOptions:
 
 
 def delete_options(body: Any, query: dict[str, str]) -> DeleteOptions:
-    """Read options from the body (a DeleteOptions object) or, where it has none, from the query."""
-    if not isinstance(body, dict):
+    """Read options from the body, a DeleteOptions object; from the query only where there is none (None)."""
+    if body is not None and not isinstance(body, dict):
         raise bad_request("the body is no DeleteOptions object")
     try:
-        given = _from_query(query) | Decoder().struct("DeleteOptions", body)
+        given = _from_query(query) if body is None else Decoder().struct("DeleteOptions", body)
     except WrongForm as error:
         what = 'DeleteOptions in version "v1" cannot be handled as a DeleteOptions'
         raise bad_request(f"{what}: {error}") from error
@@ -59,10 +71,8 @@ def _from_query(query: dict[str, str]) -> dict[str, Any]:
         found["propagationPolicy"] = query["propagationPolicy"]
     if "orphanDependents" in query:
         found["orphanDependents"] = query["orphanDependents"].lower() in ("true", "1")
-    if text := query.get("gracePeriodSeconds", ""):
-        if not text.lstrip("-").isdecimal():
-            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-        found["gracePeriodSeconds"] = int(text)
+    if query.get("gracePeriodSeconds"):
+        found["gracePeriodSeconds"] = number(query, "gracePeriodSeconds")
     if "dryRun" in query:
         found["dryRun"] = [query["dryRun"]]
     return found
@@ -110,7 +120,8 @@ def _grace_period_s(resource: Resource, old: Object, options: DeleteOptions) -> 
     if resource is not PODS or not dig(old, "spec", "nodeName") or is_finished(old):
         return 0
     own = int(dig(old, "spec", "terminationGracePeriodSeconds") or 0)
-    wanted = own if options.grace_period_s is None else max(options.grace_period_s, 0)
+    wanted = own if options.grace_period_s is None else options.grace_period_s
+    wanted = 1 if wanted < 0 else wanted
     if not is_deleting(old):
         return wanted
     # A second request can hurry a pod, never give it more time.
@@ -122,7 +133,11 @@ def _mark(cluster: Cluster, obj: Object, grace_s: int) -> None:
     meta = obj["metadata"]
     if is_deleting(obj) and meta.get("deletionGracePeriodSeconds") == grace_s:
         return
-    meta["deletionTimestamp"] = timestamp(cluster.now() + timedelta(seconds=grace_s))
+    start = cluster.now()
+    if begun := moment_of(meta.get("deletionTimestamp")):
+        # The first request counts, not the one that hurries. Only what lasts beyond all time has a start to come.
+        start = min(start, later(begun, -meta.get("deletionGracePeriodSeconds", 0)))
+    meta["deletionTimestamp"] = timestamp(later(start, grace_s))
     meta["deletionGracePeriodSeconds"] = grace_s
 
 

@@ -5,6 +5,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -38,30 +39,47 @@ NOBODYS: Fields = {
 }  # fmt: skip
 
 
+# Somebody's entry, and the path of a field in it that somebody else wants otherwise.
+Conflict = tuple[Object, tuple[str, ...]]
+# What of the metadata can be written through a subresource.
+PART_METADATA = ("f:labels", "f:annotations")
 FIRST = "before-first-apply"
+# This manager goes on with what it applied on its own side, which it noted in this annotation, and notes it on.
+# https://kubernetes.io/docs/reference/using-api/server-side-apply/#upgrading-from-client-side-apply-to-server-side-apply
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True, slots=True)
 class Manager:
-    """Who writes: a name, how (Apply or Update), and when."""
+    """Who writes: a name, how (Apply or Update), when, and through which subresource. Each has fields of its own."""
 
     name: str
     operation: str
     time: str
+    part: str = ""
 
     def has(self, entry: Object) -> bool:
         return (entry.get("manager"), entry.get("operation"), entry.get("subresource", "")) == (
             self.name,
             self.operation,
-            "",
+            self.part,
         )
 
 
 def owned(kind: str, obj: Object) -> Fields:
     """Return the fields of an object that somebody can manage."""
-    found = difference(fields_of(kind, obj), NOBODYS)
-    found.pop("f:status", None)
-    return found
+    return difference(fields_of(kind, obj), NOBODYS)
+
+
+def _applicable(kind: str, obj: Object, part: str) -> Fields:
+    """Return the fields that an apply to the object, or to its status, can set."""
+    found = owned(kind, obj)
+    if not part:
+        return {step: fields for step, fields in found.items() if step != "f:status"}
+    meta = {step: fields for step, fields in found.get("f:metadata", {}).items() if step in PART_METADATA}
+    status = {step: fields for step, fields in found.items() if step == "f:status"}
+    return status | ({"f:metadata": meta} if meta else {})
 
 
 def entries_of(obj: Object) -> list[Object]:
@@ -109,6 +127,7 @@ def _entry(obj: Object, manager: Manager, fields: Fields) -> Object:
     return {
         "manager": manager.name,
         "operation": manager.operation,
+        **({"subresource": manager.part} if manager.part else {}),
         "apiVersion": obj["apiVersion"],
         "time": manager.time,
         "fieldsType": "FieldsV1",
@@ -119,11 +138,33 @@ def _entry(obj: Object, manager: Manager, fields: Fields) -> Object:
 def applied(old: Object | None, config: Object, manager: Manager, *, force: bool) -> Object:
     """Return the object after an apply of *config*. Raises the 409 of its conflicts, unless *force* takes them over."""
     kind = str(config["kind"])
-    wanted = owned(kind, config)
+    wanted = _applicable(kind, config, manager.part)
     base: Object = old or {"kind": kind, "apiVersion": config["apiVersion"], "metadata": {}}
     before = entries_of(base)
     if old is not None and not before:
-        before = [_entry(old, replace(manager, name=FIRST, operation="Update"), owned(kind, old))]
+        before = [_entry(old, replace(manager, name=FIRST, operation="Update"), _applicable(kind, old, manager.part))]
+    entries, conflicts = _after_taking(before, base, config, wanted, manager)
+    taken = last_applied(base) if manager.name == KUBECTL and not manager.part else {}
+    conflicts = [(entry, path) for entry, path in conflicts if not has(taken, path)]
+    if conflicts and not force:
+        raise conflict_of_managers(conflicts)
+    own: Fields = next((entry["fieldsV1"] for entry in before if manager.has(entry)), {})
+    others = [entry["fieldsV1"] for entry in entries]
+    result = clone(base)
+    # All are found before the first goes: an item is known by fields of its own.
+    for path in [*_dropped(own, wanted, others)]:
+        _remove(result, path)
+    result = _merged(kind, result, config)
+    if taken and LAST_APPLIED in (metadata(result).get("annotations") or {}):
+        result["metadata"]["annotations"] |= {LAST_APPLIED: _as_last_applied(config)}
+    result["metadata"]["managedFields"] = [*entries, _entry(config, manager, wanted)]
+    return result
+
+
+def _after_taking(
+    before: list[Object], base: Object, config: Object, wanted: Fields, manager: Manager
+) -> tuple[list[Object], list[Conflict]]:
+    """Return what is left to other managers, and each field that one of them loses."""
     entries, conflicts = [], []
     for entry in before:
         if manager.has(entry):
@@ -132,28 +173,51 @@ def applied(old: Object | None, config: Object, manager: Manager, *, force: bool
         conflicts += [(entry, path) for path in lost]
         if left := _without_all(entry["fieldsV1"], lost):
             entries.append(entry | {"fieldsV1": left})
-    if conflicts and not force:
-        raise conflict_of_managers(conflicts)
-    own: Fields = next((entry["fieldsV1"] for entry in before if manager.has(entry)), {})
-    result = clone(base)
-    for path in leaves(difference(own, wanted)):
-        if not any(has(entry["fieldsV1"], path) for entry in entries):
-            _remove(result, path)
-    result = _merged(kind, result, config)
-    result["metadata"]["managedFields"] = [*entries, _entry(config, manager, wanted)]
-    return result
+    return entries, conflicts
+
+
+def last_applied(obj: Object) -> Fields:
+    """Return the fields that kubectl has applied to an object on its own side, by what it noted there."""
+    try:
+        config = json.loads((metadata(obj).get("annotations") or {}).get(LAST_APPLIED, "{}"))
+        return owned(str(obj["kind"]), config)
+    except (ValueError, RecursionError, TypeError, AttributeError):
+        # Anybody can write there what they like; then it says nothing.
+        return {}
+
+
+def _as_last_applied(config: Object) -> str:
+    noted = {key: text for key, text in (metadata(config).get("annotations") or {}).items() if key != LAST_APPLIED}
+    whole = config | {"metadata": metadata(config) | {"annotations": noted}}
+    return json.dumps(whole, separators=(",", ":")) + "\n"
+
+
+def _dropped(own: Fields, wanted: Fields, others: list[Fields], way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield what an apply leaves out and nobody else manages: items with keys as a whole, else values."""
+    keys = json.loads(way[-1][2:]) if way and way[-1].startswith("k:") else {}
+    for step, inner in own.items():
+        path, is_dropped = (*way, step), step not in wanted
+        # An item that stays, since somebody else manages a part of it, keeps its keys.
+        if step == "." or step[2:] in keys:
+            continue
+        is_leaf = step.startswith("k:") or not set(inner) - {"."}
+        if is_dropped and is_leaf and not any(has(each, path) for each in others):
+            yield path
+        else:
+            yield from _dropped(inner, wanted.get(step, {}), others, path)
 
 
 def _common(one: Fields, other: Fields) -> list[tuple[str, ...]]:
     return [path for path in leaves(one) if has(other, path)]
 
 
-def conflict_of_managers(conflicts: list[tuple[Object, tuple[str, ...]]]) -> ApiError:
+def conflict_of_managers(conflicts: list[Conflict]) -> ApiError:
     """Return the 409 that says whose fields an apply would change."""
     by_manager: dict[str, list[str]] = {}
     for entry, path in conflicts:
         using = "" if entry["operation"] == "Apply" else f" using {entry['apiVersion']}"
-        by_manager.setdefault(f'"{entry["manager"]}"{using}', []).append(shown(path))
+        through = f' with subresource "{entry["subresource"]}"' if "subresource" in entry else ""
+        by_manager.setdefault(f'"{entry["manager"]}"{through}{using}', []).append(shown(path))
     count = sum(map(len, by_manager.values()))
     many = "s" if count > 1 else ""
     if count == 1:

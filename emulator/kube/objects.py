@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Object = dict[str, Any]
@@ -92,6 +92,14 @@ def timestamp(moment: datetime) -> str:
 def micro_timestamp(moment: datetime) -> str:
     """Write a MicroTime: UTC, microseconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def later(moment: datetime, seconds: int) -> datetime:
+    """Return the moment so many seconds later, or the last one that can be written."""
+    try:
+        return moment + timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def moment_of(text: Any) -> datetime | None:

@@ -6,22 +6,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from emulator.kube.errors import Cause, invalid_options
+from emulator.kube.users import User
 
 LONGEST_MANAGER = 128
 
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """How to write. `warnings` collects what the client is told beside the answer."""
+    """How to write. `warnings` collects what the client is told beside the answer.
+
+    `user` is who asks, whose rights may matter to what is written; None is the server itself.
+    """
 
     dry_run: bool = False
     field_validation: str = "Ignore"
     field_manager: str = ""
     force: bool = False
     warnings: list[str] = field(default_factory=list)
+    user: User | None = None
 
 
-def write_options(query: Mapping[str, str], kind: str, *, user_agent: str = "") -> WriteOptions:
+def write_options(
+    query: Mapping[str, str], kind: str, *, user_agent: str = "", user: User | None = None
+) -> WriteOptions:
     """Read the options of a write; *kind* names them in the refusal of what they cannot be."""
     validation = query.get("fieldValidation") or "Warn"
     if validation not in ("Ignore", "Warn", "Strict"):
@@ -38,6 +45,7 @@ def write_options(query: Mapping[str, str], kind: str, *, user_agent: str = "") 
         field_validation=validation,
         field_manager=manager or user_agent.partition("/")[0][:LONGEST_MANAGER],
         force=query.get("force", "").lower() in ("1", "true"),
+        user=user,
     )
 
 

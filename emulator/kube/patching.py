@@ -22,7 +22,7 @@ from emulator.kube.options import WriteOptions
 from emulator.kube.patches import PATCH_TYPES
 from emulator.kube.resource import Resource
 from emulator.kube.store import Key
-from emulator.kube.writes import create, decode, replace
+from emulator.kube.writes import create, decode, replace, require_creation
 
 APPLY = "application/apply-patch+yaml"
 
@@ -79,10 +79,12 @@ def _apply(
         given = config["metadata"]["name"]
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
     config["metadata"].pop("creationTimestamp", None)
-    manager = Manager(options.field_manager, "Apply", timestamp(cluster.now()))
+    manager = Manager(options.field_manager, "Apply", timestamp(cluster.now()), part)
     old = cluster.store.get(Key(resource.id, namespace, name))
     if old is None and part:
         raise not_found(resource, name)
+    if old is None:
+        require_creation(cluster, resource, namespace, name, options)
     new = applied(old, config, manager, force=options.force)
     if old is not None:
         return replace(cluster, resource, namespace, name, new, options, part=part, applying=True)

@@ -73,16 +73,16 @@ def _parameters(pod: str, query: Mapping[str, str]) -> dict[str, str]:
 
 
 def container_of(pod: Object, name: str) -> str:
-    """Return the container that a request means: the one it names, or the only one. Raises ApiError."""
+    """Return the container that a request means: the one it names, or the only one that is not initial."""
     names = [str(container["name"]) for container in all_containers(pod["spec"])]
     if name:
         if name not in names:
             raise bad_request(f"container {name} is not valid for pod {name_of(pod)}")
         return name
-    if len(names) > 1:
+    if len(pod["spec"]["containers"]) > 1:
         listed = " ".join(names)
         raise bad_request(f"a container name must be specified for pod {name_of(pod)}, choose one of: [{listed}]")
-    return names[0]
+    return str(pod["spec"]["containers"][0]["name"])
 
 
 def _check_started(pod: Object, container: str, *, previous: bool) -> None:

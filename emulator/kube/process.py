@@ -124,13 +124,19 @@ def controllers(cluster: Cluster, *, job_backoff: timedelta) -> tuple[Controller
 @contextlib.asynccontextmanager
 async def _tasks(*coroutines: Coroutine[None, None, None]) -> AsyncIterator[None]:
     # A task that fails takes the server down: better than one that stores nothing, or controls nothing.
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine) for coroutine in coroutines]
         try:
             yield
+        except Exception as error:
+            # What fails beside the tasks is no group of failures, as theirs are.
+            failure = error
         finally:
             for task in tasks:
                 task.cancel()
+    if failure:
+        raise failure
 
 
 async def serve(settings: Settings) -> None:

@@ -10,6 +10,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from emulator.kube import impersonation
 from emulator.kube.cluster import Cluster
 from emulator.kube.errors import ApiError, bad_request, service_unavailable
 from emulator.kube.kinds import ENDPOINTS, NODES, PODS, SERVICES
@@ -58,7 +59,9 @@ def address(cluster: Cluster, target: Target) -> str:
 
 def _pod_port(pod: Object, port: str) -> int:
     listed = [each for container in pod["spec"]["containers"] for each in container.get("ports") or []]
-    if port.isdigit():
+    if port.isascii() and port.isdecimal():
+        if not 0 < int(port[:6]) < 65536:
+            raise bad_request(f"invalid port: {port[:6]}")
         return int(port)
     if port:
         number = next((each["containerPort"] for each in listed if each.get("name") == port), None)
@@ -93,20 +96,24 @@ def _port_name(service: Object, port: str) -> str:
 async def pass_on(request: web.Request, session: aiohttp.ClientSession, base: str, path: str) -> web.StreamResponse:
     """Send a request to *base* and stream its answer back."""
     url = URL(f"{base}/{path}", encoded=True).with_query(request.rel_url.query)
-    headers = {name: value for name, value in request.headers.items() if name.lower() not in NOT_PASSED_ON}
+    headers = {name: value for name, value in request.headers.items() if _is_passed_on(name)}
     body = await request.read()
     try:
         upstream = await session.request(request.method, url, data=body or None, headers=headers, allow_redirects=False)
     except (aiohttp.ClientError, TimeoutError) as error:
         raise _unreachable(error, url) from error
     async with upstream:
-        kept = {name: value for name, value in upstream.headers.items() if name.lower() not in NOT_PASSED_ON}
+        kept = {name: value for name, value in upstream.headers.items() if _is_passed_on(name)}
         response = web.StreamResponse(status=upstream.status, headers=kept)
         await response.prepare(request)
         async for chunk in upstream.content.iter_any():
             await response.write(chunk)
         await response.write_eof()
         return response
+
+
+def _is_passed_on(header: str) -> bool:
+    return header.lower() not in NOT_PASSED_ON and not header.lower().startswith(impersonation.HEADERS)
 
 
 def _unreachable(error: Exception, url: URL) -> ApiError:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from emulator.kube.errors import ApiError
 from emulator.kube.kinds import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES
 from emulator.kube.objects import Object, name_of, namespace_of
 from emulator.kube.store import Key, Store
-from emulator.kube.users import MASTERS, User
+from emulator.kube.users import AUTHENTICATED, MASTERS, User
 
 ALL = "*"
 # What anybody may see (the role system:public-info-viewer), and what everybody with a name may.
@@ -50,7 +51,7 @@ class Grant:
 
 def grants(store: Store, user: User, namespace: str) -> Iterator[Grant]:
     """Yield the rules that a user has in a namespace (all rules of cluster roles included)."""
-    if "system:authenticated" in user.groups:
+    if AUTHENTICATED in user.groups:
         yield from (Grant(rule, None) for rule in BASIC_RULES)
     for resource, place in ((CLUSTER_ROLE_BINDINGS, ""), (ROLE_BINDINGS, namespace)):
         if resource is ROLE_BINDINGS and not namespace:
@@ -83,13 +84,29 @@ def allowed(store: Store, user: User, wanted: Attributes) -> tuple[bool, str]:
     if wanted.path and _is_public(wanted, user):
         return True, ""
     for grant in grants(store, user, wanted.namespace):
-        if _allows(grant.rule, wanted):
+        if allows(grant.rule, wanted):
             return True, _why(grant, user)
     return False, ""
 
 
+def require(store: Store, user: User, wanted: Attributes) -> None:
+    """Raise the 403 for a user who may not do this with a resource."""
+    if allowed(store, user, wanted)[0]:
+        return
+    resource = f"{wanted.resource}.{wanted.group}" if wanted.group else wanted.resource
+    named = f'"{wanted.name}" ' if wanted.name else ""
+    plural = f"{wanted.resource}/{wanted.part}" if wanted.part else wanted.resource
+    where = f' in the namespace "{wanted.namespace}"' if wanted.namespace else " at the cluster scope"
+    message = (
+        f"{resource} {named}is forbidden: "
+        f'User "{user.name}" cannot {wanted.verb} resource "{plural}" in API group "{wanted.group}"{where}'
+    )
+    details = {"name": wanted.name, "group": wanted.group, "kind": wanted.resource}
+    raise ApiError(403, "Forbidden", message, {key: value for key, value in details.items() if value})
+
+
 def _is_public(wanted: Attributes, user: User) -> bool:
-    known = DISCOVERY if "system:authenticated" in user.groups else PUBLIC
+    known = DISCOVERY if AUTHENTICATED in user.groups else PUBLIC
     return wanted.verb in ("get", "head") and any(_path_fits(path, wanted.path) for path in known)
 
 
@@ -97,7 +114,8 @@ def _path_fits(pattern: str, path: str) -> bool:
     return path.startswith(pattern[:-1]) if pattern.endswith("*") else path.rstrip("/") == pattern.rstrip("/")
 
 
-def _allows(rule: Object, wanted: Attributes) -> bool:
+def allows(rule: Object, wanted: Attributes) -> bool:
+    """Tell whether a rule allows this, in the namespaces where it holds."""
     if not _matches(rule.get("verbs"), wanted.verb):
         return False
     if wanted.path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,7 +48,7 @@ def truth(text: str | None) -> bool:
 def number(query: Mapping[str, str], name: str) -> int:
     """Read a number of a query; 0 where it is absent."""
     text = query.get(name, "")
-    if text and not (text.lstrip("+-").isdecimal() and text.isascii() and len(text) < 19):
+    if text and not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     return int(text or 0)
 
@@ -145,7 +146,7 @@ def _read_token(text: str) -> tuple[int, tuple[str, str]]:
     try:
         version, namespace, name = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         return int(version), (str(namespace), str(name))
-    except (binascii.Error, ValueError, TypeError, RecursionError):
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise bad_request("invalid continue token: continue key is not valid") from None
 
 

@@ -12,6 +12,7 @@ from emulator.kube.resource import Resource, selectable
 
 Predicate = Callable[[Object], bool]
 
+_REQUIREMENT = re.compile("([^=!]+)(==|=|!=)(.*)")
 EVERYWHERE = selectable("metadata.name", "metadata.namespace")
 
 
@@ -21,8 +22,14 @@ def parse_fields(resource: Resource, text: str) -> Predicate:
     return lambda obj: all(test(obj) for test in tests)
 
 
+def exact_name(text: str) -> str:
+    """Return the name that a field selector asks for; empty where it does not ask for one."""
+    matches = (_REQUIREMENT.fullmatch(part) for part in text.split(","))
+    return next((m[3] for m in matches if m and m[1] == "metadata.name" and m[2] != "!="), "")
+
+
 def _field_test(resource: Resource, text: str) -> Predicate:
-    match = re.fullmatch(r"([^=!]+)(==|=|!=)(.*)", text)
+    match = _REQUIREMENT.fullmatch(text)
     if match is None:
         raise bad_request(f"invalid selector: '{text}'; can't understand '{text}'")
     field, operator, value = match.groups()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -15,10 +16,11 @@ from emulator.kube.authentication import Tokens, authorize
 from emulator.kube.cluster import Cluster
 from emulator.kube.deletion import delete, delete_options
 from emulator.kube.errors import ApiError, internal_error, method_not_allowed, no_such_resource
+from emulator.kube.impersonation import impersonated
 from emulator.kube.kinds import NODES
 from emulator.kube.kinds.reviews import BINDINGS
 from emulator.kube.objects import Object, dig, name_of, namespace_of, uid_of
-from emulator.kube.options import WriteOptions, write_options
+from emulator.kube.options import WriteOptions, dry_run, write_options
 from emulator.kube.patching import patch
 from emulator.kube.pod_actions import bind_request, evict_request
 from emulator.kube.pod_streams import pass_on_stream
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 LARGEST_BODY_BYTES = 3 * 1024 * 1024
 HEALTH = ("/healthz", "/livez", "/readyz")
 HEALTH_CHECKS = ("ping", "log", "etcd")
+Handler = Callable[[web.Request, Target], Awaitable[web.StreamResponse]]
 # Clients take a header of some kilobytes, not more.
 MOST_WARNINGS, LONGEST_WARNING = 20, 200
 
@@ -93,7 +96,9 @@ class Server:
         watching = target is not None and not target.name and reads.truth(request.query.get("watch"))
         verb = (target and target.verb(request.method)) or request.method.lower()
         user = self.tokens.user(request.headers.get("Authorization", ""))
-        authorize(user, self.cluster.store, path, verb="watch" if watching else verb, target=target)
+        user = impersonated(user, request.headers, self.cluster.store)
+        fields, verb_asked = request.query.get("fieldSelector", ""), "watch" if watching else verb
+        authorize(user, self.cluster.store, path, verb=verb_asked, target=target, fields=fields)
         if target is None:
             return _document(request, path)
         if target.verb(request.method) is None:
@@ -101,19 +106,19 @@ class Server:
         if not target.resource.stored:
             return await self._review(request, target, user)
         if target.part:
-            return await self._part(request, target)
-        handler = {
+            return await self._part(request, target, user)
+        handlers: dict[str, Handler] = {
             "get": self._get,
             "list": self._list,
-            "create": self._create,
-            "update": self._update,
-            "patch": self._patch,
+            "create": partial(self._create, user=user),
+            "update": partial(self._update, user=user),
+            "patch": partial(self._patch, user=user),
             "delete": self._delete,
             "deletecollection": self._delete_collection,
-        }[verb]
-        return await handler(request, target)
+        }
+        return await handlers[verb](request, target)
 
-    async def _part(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _part(self, request: web.Request, target: Target, user: User) -> web.StreamResponse:
         if target.part == "log":
             assert self.kubelets is not None
             return await send_log(request, self.cluster, self.kubelets, target)
@@ -129,15 +134,19 @@ class Server:
             kind = {"binding": "Binding", "eviction": "Eviction"}[target.part]
             body = bodies.parse(kind, await request.read(), request.content_type)
             action = bind_request if target.part == "binding" else evict_request
-            return json_response(action(self.cluster, target.namespace, target.name, body), 201)
-        handler = {"GET": self._get, "PUT": self._update, "PATCH": self._patch}[request.method]
-        return await handler(request, target)
+            tries = dry_run(request.query, "CreateOptions")
+            return json_response(action(self.cluster, target.namespace, target.name, body, dry_run=tries), 201)
+        if request.method == "GET":
+            return await self._get(request, target)
+        write = self._update if request.method == "PUT" else self._patch
+        return await write(request, target, user=user)
 
     async def _review(self, request: web.Request, target: Target, user: User) -> web.StreamResponse:
         body = bodies.parse(target.resource.kind, await request.read(), request.content_type)
         if target.resource is BINDINGS:
             name = str((dig(body, "metadata", "name")) or "")
-            return json_response(bind_request(self.cluster, target.namespace, name, body), 201)
+            tries = dry_run(request.query, "CreateOptions")
+            return json_response(bind_request(self.cluster, target.namespace, name, body, dry_run=tries), 201)
         review = decode(target.resource, body)
         answered = reviews.answer(self.cluster, target.resource, review, user=user, namespace=target.namespace)
         return json_response(answered, 201)
@@ -168,23 +177,23 @@ class Server:
         found, meta = reads.listing(self.cluster.store, target.resource, target.namespace, options)
         return json_response(tables.render_list(target.resource, found, meta, view, now=self.cluster.now()))
 
-    async def _create(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _create(self, request: web.Request, target: Target, *, user: User) -> web.StreamResponse:
         body = bodies.parse(target.resource.kind, await request.read(), request.content_type)
-        options = _write_options(request, "CreateOptions")
+        options = _write_options(request, "CreateOptions", user)
         obj = create(self.cluster, target.resource, target.namespace, body, options)
         return self._rendered(request, target.resource, obj, 201, warnings=options.warnings)
 
-    async def _update(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _update(self, request: web.Request, target: Target, *, user: User) -> web.StreamResponse:
         body = bodies.parse(target.resource.kind, await request.read(), request.content_type)
-        options = _write_options(request, "UpdateOptions")
+        options = _write_options(request, "UpdateOptions", user)
         place = (target.resource, target.namespace, target.name)
         obj, created = replace(self.cluster, *place, body, options, part=target.part)
         return self._rendered(request, target.resource, obj, 201 if created else 200, warnings=options.warnings)
 
-    async def _patch(self, request: web.Request, target: Target) -> web.StreamResponse:
+    async def _patch(self, request: web.Request, target: Target, *, user: User) -> web.StreamResponse:
         media_type = request.content_type
         body = bodies.parse_patch(await request.read(), media_type) if "patch+" in media_type else None
-        options = _write_options(request, "PatchOptions")
+        options = _write_options(request, "PatchOptions", user)
         obj, created = patch(
             self.cluster,
             target.resource,
@@ -220,8 +229,9 @@ def _quoted(text: str) -> str:
     return plain.replace('"', '\\"')
 
 
-def _write_options(request: web.Request, kind: str) -> WriteOptions:
-    return write_options(request.query, kind, user_agent=request.headers.get("User-Agent", "unknown"))
+def _write_options(request: web.Request, kind: str, user: User) -> WriteOptions:
+    agent = request.headers.get("User-Agent", "unknown")
+    return write_options(request.query, kind, user_agent=agent, user=user)
 
 
 def _view(request: web.Request) -> tables.View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MASTERS = "system:masters"
+AUTHENTICATED, UNAUTHENTICATED = "system:authenticated", "system:unauthenticated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,4 +15,4 @@ class User:
     groups: tuple[str, ...] = ()
 
 
-ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
+ANONYMOUS = User("system:anonymous", groups=(UNAUTHENTICATED,))

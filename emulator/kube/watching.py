@@ -109,6 +109,8 @@ class Watch:
             if options.bookmarks and loop.time() >= bookmark_at:
                 bookmark_at = loop.time() + BOOKMARK_EVERY_S
                 yield self._bookmark()
+                # A slow client took its time over it, and nobody waited for the bell meanwhile.
+                continue
             if not changes:
                 await self.bell.wait(self.resource.id, min(left_s, BOOKMARK_EVERY_S))
         if options.bookmarks:

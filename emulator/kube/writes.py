@@ -17,10 +17,12 @@ from emulator.kube.errors import (
     invalid_object,
     server_error,
 )
+from emulator.kube.escalation import confirm_no_escalation
 from emulator.kube.managed_fields import Manager, after_update
 from emulator.kube.metadata_rules import changed_metadata_causes, metadata_causes
 from emulator.kube.objects import Object, clone, is_deleting, metadata, name_of, timestamp
 from emulator.kube.options import WriteOptions
+from emulator.kube.rbac import Attributes, require
 from emulator.kube.resource import Resource
 from emulator.kube.schema.decoding import Decoder, WrongForm
 from emulator.kube.store import Key
@@ -93,6 +95,8 @@ def create(
     # A namespace that is not there is a 404 even for an object that is wrong.
     admit(cluster, resource, obj, asked_name)
     _refuse(resource, obj, [*metadata_causes(resource, obj), *resource.validate(obj)])
+    if options.user:
+        confirm_no_escalation(cluster, resource, namespace, obj, None, options.user)
     key = Key(resource.id, namespace, name_of(obj))
     if existing := cluster.store.get(key):
         raise already_exists(resource, key.name, being_deleted=is_deleting(existing))
@@ -102,7 +106,8 @@ def create(
 
 def _place(obj: Object, resource: Resource, namespace: str) -> None:
     meta = obj["metadata"]
-    if meta.get("namespace", "") not in ("", namespace):
+    # Of an object of the whole cluster it says nothing.
+    if resource.namespaced and meta.get("namespace", "") not in ("", namespace):
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
     meta.pop("namespace", None)
     name = {"name": meta.pop("name")} if "name" in meta else {}
@@ -138,13 +143,13 @@ def replace(
     if new["metadata"].get("name", name) != name:
         given = new["metadata"]["name"]
         raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
-    if new["metadata"].get("namespace", namespace) != namespace:
-        given = new["metadata"]["namespace"]
-        raise bad_request(
-            f"the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
-        )
+    given = new["metadata"].pop("namespace", "")
+    if resource.namespaced and given not in ("", namespace):
+        why = f"the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
+        raise bad_request(why)
     key = Key(resource.id, namespace, name)
     if resource.created_by_put and not part and cluster.store.get(key) is None:
+        require_creation(cluster, resource, namespace, name, options)
         new["metadata"] |= {"name": name}
         new["metadata"].pop("resourceVersion", None)
         return create(cluster, resource, namespace, new, options), True
@@ -152,14 +157,28 @@ def replace(
     return _change(cluster, resource, key, old, new, options, part=part, applying=applying), False
 
 
+def require_creation(cluster: Cluster, resource: Resource, namespace: str, name: str, options: WriteOptions) -> None:
+    """Raise the 403 for who may change objects, but not create them, when a change would create one."""
+    if options.user:
+        wanted = Attributes("create", resource.group, resource.plural, "", namespace, name)
+        require(cluster.store, options.user, wanted)
+
+
 def modify(
-    cluster: Cluster, resource: Resource, namespace: str, name: str, change: Callable[[Object], None], *, part: str = ""
+    cluster: Cluster,
+    resource: Resource,
+    namespace: str,
+    name: str,
+    change: Callable[[Object], None],
+    options: WriteOptions = DEFAULTS,
+    *,
+    part: str = "",
 ) -> Object:
     """Change an object by a function that gets a copy of it. For controllers and patches."""
     old = cluster.existing(resource, namespace, name)
     new = clone(old)
     change(new)
-    return replace(cluster, resource, namespace, name, new, part=part)[0]
+    return replace(cluster, resource, namespace, name, new, options, part=part)[0]
 
 
 def _change(
@@ -183,12 +202,14 @@ def _change(
         # Kubernetes looks at the metadata of a change twice, and lists what it finds twice.
         causes = [*changed_metadata_causes(new, old)] * 2
         _refuse(resource, new, [*causes, *resource.validate(new), *resource.validate_update(new, old)])
+        if options.user:
+            confirm_no_escalation(cluster, resource, key.namespace, new, old, options.user)
         resource.allocate(cluster.store, new)
     if _same(new, old):
         # Nothing changed: no new version, and no event for watchers.
         return old
-    if not part and not applying:
-        _note_manager(cluster, old, new, options)
+    if not applying:
+        _note_manager(cluster, old, new, options, part)
     if options.dry_run:
         return new
     if is_released(resource, new):
@@ -208,11 +229,11 @@ def _same(new: Object, old: Object) -> bool:
     return before == after and next(plain) == next(plain)
 
 
-def _note_manager(cluster: Cluster, old: Object, new: Object, options: WriteOptions) -> None:
+def _note_manager(cluster: Cluster, old: Object, new: Object, options: WriteOptions, part: str) -> None:
     """Write down who manages the fields of an object. Controllers, who give no name, manage nothing."""
     if not options.field_manager or "managedFields" not in metadata(old):
         return
-    manager = Manager(options.field_manager, "Update", timestamp(cluster.now()))
+    manager = Manager(options.field_manager, "Update", timestamp(cluster.now()), part)
     new["metadata"].pop("managedFields", None)
     if entries := after_update(old, new, manager):
         new["metadata"]["managedFields"] = entries

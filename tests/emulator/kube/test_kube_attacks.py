@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.emulator.kube.fake_kubelet import FakeKubelet
 from tests.emulator.kube.serving import TOKEN, ServerThread, pod_body
 from tests.emulator.kube.test_kube_process import call
 
@@ -69,13 +70,15 @@ def test_a_pod_of_the_wrong_form_is_a_bad_request(server: ServerThread, namespac
         ("/api/v1/namespaces/default/configmaps?limit=999999999999999999999", 400),
         ("/api/v1/namespaces/default/configmaps?resourceVersion=99999999999999999999999", 500),
         ("/api/v1/namespaces/default/configmaps?continue=AAAA", 400),
+        ("/api/v1/namespaces/default/configmaps?continue=W0luZmluaXR5LCJhIiwiYiJd", 400),
+        ("/api/v1/namespaces/default/configmaps?limit=%2B-5", 400),
         ("/api/v1/namespaces/default/configmaps?labelSelector=((((", 400),
         ("/api/v1/namespaces/default/configmaps?labelSelector=" + "a," * 3000 + "!", 400),
         ("/api/v1/namespaces/default/pods/none/log", 404),
         ("/apis/no/such/thing", 404),
         ("/%00", 404),
     ],
-    ids=["path", "limit", "version", "continue", "selector", "long", "log", "group", "zero"],
+    ids=["path", "limit", "version", "continue", "infinity", "signs", "selector", "long", "log", "group", "zero"],
 )
 def test_nonsense_in_a_path_gets_an_answer(server: ServerThread, path: str, code: int) -> None:
     assert call(port_of(server), "GET", path)[0] == code
@@ -97,6 +100,25 @@ def test_a_name_cannot_lead_a_log_request_elsewhere(server: ServerThread, core: 
     assert call(port_of(server), "GET", path)[0] == 400
 
 
+@pytest.mark.parametrize("port", ["%C2%B2", "99999999", "0", "9" * 5000], ids=["square", "large", "zero", "endless"])
+def test_a_port_that_is_none_is_a_bad_request(server: ServerThread, core: Any, namespace: str, port: str) -> None:
+    core.create_namespaced_pod(namespace, pod_body("a", schedulerName="nobody"))
+    core.patch_namespaced_pod_status("a", namespace, {"status": {"podIP": "127.77.0.1"}})
+    path = f"/api/v1/namespaces/{namespace}/pods/a:{port}/proxy/"
+    assert call(port_of(server), "GET", path)[0] == 400
+
+
+@pytest.mark.parametrize("grace", ["99999999999999", "9" * 5000], ids=["large", "endless"])
+def test_a_grace_period_beyond_all_time_gets_an_answer(
+    server: ServerThread, core: Any, kubelet: FakeKubelet, namespace: str, grace: str
+) -> None:
+    core.create_namespaced_pod(namespace, pod_body("a", nodeName=kubelet.name, terminationGracePeriodSeconds=10**12))
+    path = f"/api/v1/namespaces/{namespace}/pods/a"
+    assert call(port_of(server), "DELETE", f"{path}?gracePeriodSeconds={grace}")[0] < 500
+    code, pod = call(port_of(server), "DELETE", path)
+    assert (code, pod["metadata"]["deletionTimestamp"]) == (200, "9999-12-31T23:59:59Z")
+
+
 @pytest.mark.parametrize("path", ["/api/v1/secrets", "/api/v1/pods?watch=1", "/logs", "/api/v1/nodes/n/proxy/x"])
 def test_a_weak_user_may_do_nothing(server: ServerThread, path: str) -> None:
     code, status = call(port_of(server), "GET", path, token="a-weak-token")
@@ -104,7 +126,7 @@ def test_a_weak_user_may_do_nothing(server: ServerThread, path: str) -> None:
 
 
 def test_the_first_namespaces_cannot_be_deleted(server: ServerThread) -> None:
-    for name in ("default", "kube-system"):
+    for name in ("default", "kube-public", "kube-system"):
         assert call(port_of(server), "DELETE", f"/api/v1/namespaces/{name}")[0] == 403
 
 

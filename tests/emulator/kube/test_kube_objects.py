@@ -9,7 +9,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from tests.emulator.kube.serving import ServerThread, api_client, eventually, pod_body
+from tests.emulator.kube.serving import ServerThread, api_client, eventually, job_body, pod_body
 
 
 def status_of(error: pytest.ExceptionInfo[ApiException]) -> dict[str, Any]:
@@ -73,6 +73,14 @@ def test_an_object_needs_its_namespace(core: Any, namespace: str) -> None:
     with pytest.raises(ApiException) as error:
         core.create_namespaced_config_map(f"{namespace}-none", {"metadata": {"name": "a"}})
     assert status_of(error)["message"] == f'namespaces "{namespace}-none" not found'
+
+
+def test_an_object_of_the_cluster_has_no_namespace(core: Any, namespace: str) -> None:
+    spec = {"hostPath": {"path": "/x"}, "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"]}
+    meta = {"name": namespace, "namespace": "default"}
+    made = core.create_persistent_volume({"metadata": meta, "spec": spec})
+    changed = core.replace_persistent_volume(namespace, {"metadata": meta | {"labels": {"a": "b"}}, "spec": spec})
+    assert [each.metadata.namespace for each in (made, changed)] == [None, None]
 
 
 def test_lists_are_selected_by_labels_and_fields(core: Any, namespace: str) -> None:
@@ -157,6 +165,13 @@ def test_a_deleted_collection_is_gone(core: Any, namespace: str) -> None:
         core.create_namespaced_pod(namespace, pod_body(name, schedulerName="nobody"))
     core.delete_collection_namespaced_pod(namespace)
     assert core.list_namespaced_pod(namespace).items == []
+
+
+def test_options_in_the_body_of_a_deletion_are_all_its_options(batch: Any, namespace: str) -> None:
+    batch.create_namespaced_job(namespace, job_body("a", suspend=True))
+    background = {"propagationPolicy": "Background"}
+    batch.delete_namespaced_job("a", namespace, body=background, dry_run="All", propagation_policy="Foreground")
+    assert eventually(lambda: not batch.list_namespaced_job(namespace).items)
 
 
 def test_a_secret_is_written_as_text_and_read_as_base64(core: Any, namespace: str) -> None:

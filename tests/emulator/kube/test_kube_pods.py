@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -72,6 +74,20 @@ def test_a_running_pod_has_its_grace_period(core: Any, kubelet: FakeKubelet, nam
         core.read_namespaced_pod("a", namespace)
 
 
+def test_a_shorter_grace_period_begins_with_the_first_deletion(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
+    scheduled(core, kubelet, namespace, "a")
+    first = core.delete_namespaced_pod("a", namespace, grace_period_seconds=1000).metadata.deletion_timestamp
+    time.sleep(1.1)
+    second = core.delete_namespaced_pod("a", namespace, grace_period_seconds=400).metadata.deletion_timestamp
+    assert first - second == timedelta(seconds=600)
+
+
+def test_a_negative_grace_period_is_one_second(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
+    scheduled(core, kubelet, namespace, "a")
+    going = core.delete_namespaced_pod("a", namespace, grace_period_seconds=-1).metadata
+    assert going.deletion_grace_period_seconds == 1
+
+
 def test_a_pod_without_a_node_goes_at_once(core: Any, namespace: str) -> None:
     core.create_namespaced_pod(namespace, pod_body("a", schedulerName="nobody"))
     core.delete_namespaced_pod("a", namespace)
@@ -82,6 +98,15 @@ def test_a_pod_can_be_evicted(core: Any, namespace: str) -> None:
     core.create_namespaced_pod(namespace, pod_body("a", schedulerName="nobody"))
     core.create_namespaced_pod_eviction("a", namespace, {"metadata": {"name": "a", "namespace": namespace}})
     assert core.list_namespaced_pod(namespace).items == []
+
+
+def test_a_dry_run_evicts_and_binds_nothing(core: Any, namespace: str) -> None:
+    core.create_namespaced_pod(namespace, pod_body("a", schedulerName="nobody"))
+    core.create_namespaced_pod_eviction("a", namespace, {"metadata": {"name": "a"}}, dry_run="All")
+    binding = {"metadata": {"name": "a"}, "target": {"kind": "Node", "name": "nowhere"}}
+    core.create_namespaced_pod_binding("a", namespace, binding, dry_run="All", _preload_content=False)
+    core.create_namespaced_binding(namespace, binding, dry_run="All", _preload_content=False)
+    assert core.read_namespaced_pod("a", namespace).spec.node_name is None
 
 
 def test_a_log_comes_from_the_kubelet(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
@@ -128,6 +153,15 @@ def test_a_log_of_several_containers_needs_a_choice(core: Any, namespace: str) -
     assert message(error) == "a container name must be specified for pod a, choose one of: [main side]"
 
 
+def test_init_containers_leave_no_doubt_which_container_is_meant(
+    core: Any, kubelet: FakeKubelet, namespace: str
+) -> None:
+    scheduled(core, kubelet, namespace, "a", initContainers=[{"name": "first", "image": "i"}])
+    kubelet.run(namespace, "a")
+    assert core.read_namespaced_pod_log("a", namespace) == "one\ntwo\n"
+    assert kubelet.requests[0][0].startswith(f"/containerLogs/{namespace}/a/main")
+
+
 def test_a_kubelet_that_is_gone_is_an_error_of_the_server(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
     scheduled(core, kubelet, namespace, "a")
     kubelet.run(namespace, "a")
@@ -145,20 +179,63 @@ def test_pods_go_with_their_node(core: Any, kubelet: FakeKubelet, namespace: str
     kubelet.register()
 
 
-@pytest.mark.parametrize("allowed", [0, 1], ids=["refused", "allowed"])
-def test_a_disruption_budget_stands_in_the_way_of_an_eviction(
-    api: Any, core: Any, kubelet: FakeKubelet, namespace: str, allowed: int
-) -> None:
-    body = pod_body("a", nodeSelector={"of": kubelet.name})
-    core.create_namespaced_pod(namespace, body | {"metadata": {"name": "a", "labels": {"app": "x"}}})
-    eventually(lambda: core.read_namespaced_pod("a", namespace).spec.node_name)
-    kubelet.run(namespace, "a")
-    spec = {"maxUnavailable": allowed, "selector": {"matchLabels": {"app": "x"}}}
-    policy = client.PolicyV1Api(api)
-    policy.create_namespaced_pod_disruption_budget(namespace, {"metadata": {"name": "b"}, "spec": spec})
+def budget(api: Any, namespace: str, **spec: Any) -> None:
+    body = {"metadata": {"name": "b"}, "spec": spec}
+    client.PolicyV1Api(api).create_namespaced_pod_disruption_budget(namespace, body)
+
+
+def eviction(core: Any, namespace: str, name: str) -> int:
+    """Return the code of the answer to an eviction."""
     try:
-        core.create_namespaced_pod_eviction("a", namespace, {"metadata": {"name": "a"}})
-        code = 201
+        core.create_namespaced_pod_eviction(name, namespace, {"metadata": {"name": name}})
     except ApiException as error:
-        code = error.status
-    assert code == (201 if allowed else 429)
+        return int(error.status)
+    return 201
+
+
+def labelled(core: Any, kubelet: FakeKubelet, namespace: str, name: str, *, ready: bool) -> None:
+    """Run a pod of the app x."""
+    body = pod_body(name, nodeName=kubelet.name) | {"metadata": {"name": name, "labels": {"app": "x"}}}
+    core.create_namespaced_pod(namespace, body)
+    kubelet.set_state(namespace, name, "Running", {"running": {}} if ready else {"waiting": {}})
+
+
+APP = {"matchLabels": {"app": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("spec", "code"),
+    [
+        ({"maxUnavailable": 0, "selector": APP}, 429),
+        ({"maxUnavailable": 1, "selector": APP}, 201),
+        ({"minAvailable": 1, "selector": {}}, 429),
+        ({"minAvailable": 1}, 201),
+    ],
+    ids=["refused", "allowed", "of all pods", "of no pods"],
+)
+def test_a_disruption_budget_stands_in_the_way_of_an_eviction(
+    api: Any, core: Any, kubelet: FakeKubelet, namespace: str, spec: dict[str, Any], code: int
+) -> None:
+    labelled(core, kubelet, namespace, "a", ready=True)
+    budget(api, namespace, **spec)
+    assert eviction(core, namespace, "a") == code
+
+
+@pytest.mark.parametrize(
+    ("healthy", "more", "code"),
+    [(1, {}, 201), (0, {}, 429), (0, {"unhealthyPodEvictionPolicy": "AlwaysAllow"}, 201)],
+    ids=["enough are ready", "too few are ready", "always"],
+)
+def test_a_pod_that_is_not_ready_may_go_while_enough_others_are(
+    api: Any, core: Any, kubelet: FakeKubelet, namespace: str, healthy: int, more: dict[str, Any], code: int
+) -> None:
+    labelled(core, kubelet, namespace, "a", ready=False)
+    labelled(core, kubelet, namespace, "other", ready=bool(healthy))
+    budget(api, namespace, minAvailable=1, selector=APP, **more)
+    assert eviction(core, namespace, "a") == code
+
+
+def test_a_pending_pod_may_always_go(api: Any, core: Any, namespace: str) -> None:
+    core.create_namespaced_pod(namespace, pod_body("a", schedulerName="nobody"))
+    budget(api, namespace, minAvailable=1, selector={})
+    assert eviction(core, namespace, "a") == 201

@@ -6,6 +6,7 @@ import asyncio
 import http.client
 import json
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -95,6 +96,17 @@ def test_a_state_folder_has_one_server(tmp_path: Path) -> None:
         )
     assert second.returncode == 1
     assert "database is locked" in second.stderr
+
+
+def test_a_port_that_is_taken_is_told_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text(TOKEN_FILE)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        command = [sys.executable, "-m", "emulator.kube", "--port", str(taken.getsockname()[1])]
+        folders = ["--state", str(tmp_path / "state"), "--token-file", str(tmp_path / "tokens")]
+        second = subprocess.run([*command, *folders], capture_output=True, text=True, timeout=30)
+    assert second.returncode == 1
+    assert "address already in use" in second.stderr
+    assert "Traceback" not in second.stderr
 
 
 def test_an_open_watch_does_not_delay_the_end(tmp_path: Path) -> None:

@@ -69,10 +69,12 @@ def pod(core: Any, kubelet: FakeKubelet, namespace: str, notebook: Notebook) -> 
     return f"/api/v1/namespaces/{namespace}/pods/a"
 
 
-def ask(server: ServerThread, method: str, path: str, body: str = "", token: str = TOKEN) -> tuple[int, str]:
+def ask(
+    server: ServerThread, method: str, path: str, body: str = "", token: str = TOKEN, **headers: str
+) -> tuple[int, str]:
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=PATIENCE_S)
-    connection.request(method, path, body, {"Authorization": f"Bearer {token}", "Cookie": "a=b"})
+    connection.request(method, path, body, {"Authorization": f"Bearer {token}", "Cookie": "a=b"} | headers)
     answer = connection.getresponse()
     try:
         return answer.status, answer.read().decode()
@@ -92,6 +94,12 @@ def test_a_pod_never_sees_the_token(server: ServerThread, pod: str, notebook: No
     ask(server, "GET", f"{pod}/proxy/")
     assert TOKEN not in json.dumps(notebook.headers)
     assert KUBELET_TOKEN not in json.dumps(notebook.headers)
+
+
+def test_a_pod_never_sees_who_speaks_for_whom(server: ServerThread, pod: str, notebook: Notebook) -> None:
+    ask(server, "GET", f"{pod}/proxy/", **{"Impersonate-User": "admin", "Impersonate-Group": "system:masters"})
+    assert [name for seen in notebook.headers for name in seen if name.startswith("impersonate")] == []
+    assert len(notebook.headers) == 1
 
 
 def test_a_service_leads_to_a_pod_that_is_ready(

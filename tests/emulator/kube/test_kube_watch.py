@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ import pytest
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 
+from emulator.kube import watching
+from emulator.kube.kinds import CONFIG_MAPS
+from emulator.kube.reads import ListOptions
+from emulator.kube.store import Key, Store
 from tests.emulator.kube.serving import TOKEN, ServerThread, eventually
 
 
@@ -138,3 +143,22 @@ def test_the_default_account_of_a_namespace_comes_back(core: Any, namespace: str
     core.delete_namespaced_service_account("default", namespace)
     eventually(lambda: core.list_namespaced_service_account(namespace).items)
     assert isinstance(core, client.CoreV1Api)
+
+
+def test_what_happens_while_a_bookmark_is_written_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def told() -> list[str]:
+        store, bell = Store(clock_us=lambda: 1), watching.Bell()
+        store.listen(bell.ring)
+        options = ListOptions(version=store.version, bookmarks=True, timeout_s=60, watch=True)
+        types: list[str] = []
+        async with asyncio.timeout(10):
+            async for event in watching.Watch(store, bell, CONFIG_MAPS, "", options).events():
+                types.append(event.type)
+                if event.type == "ADDED":
+                    return types
+                monkeypatch.setattr(watching, "BOOKMARK_EVERY_S", 60.0)
+                store.put(Key(CONFIG_MAPS.id, "d", "x"), {"metadata": {"name": "x", "namespace": "d", "uid": "u"}})
+        return types
+
+    monkeypatch.setattr(watching, "BOOKMARK_EVERY_S", 0.01)
+    assert asyncio.run(told()) == ["BOOKMARK", "ADDED"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,21 @@ def test_server_side_apply_of_two_managers_conflicts(kubectl: Kubectl) -> None:
     assert 'conflict with "one"' in kubectl(*two, fails=True)
     kubectl(*two, "--force-conflicts")
     assert kubectl("get", "cm", "a", "-o", "jsonpath={.data.k}") == "w"
+
+
+def test_server_side_apply_takes_over_what_apply_wrote(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", kubectl.manifest("v"))
+    other = ("apply", "--server-side", "--field-manager=other", "-f", kubectl.manifest("w"))
+    assert 'conflict with "before-first-apply"' in kubectl(*other, fails=True)
+    kubectl("apply", "--server-side", "-f", kubectl.manifest("w"))
+    assert kubectl("get", "cm", "a", "-o", "jsonpath={.data.k}") == "w"
+    assert json.loads(kubectl("apply", "view-last-applied", "cm", "a", "-o", "json"))["data"] == {"k": "w"}
+
+
+def test_server_side_apply_does_not_take_over_what_others_wrote(kubectl: Kubectl) -> None:
+    kubectl("create", "-f", kubectl.manifest("v"))
+    refused = kubectl("apply", "--server-side", "-f", kubectl.manifest("w"), fails=True)
+    assert 'conflict with "before-first-apply"' in refused
 
 
 def test_diff_shows_what_an_apply_would_change(kubectl: Kubectl) -> None:
