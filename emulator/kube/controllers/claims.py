@@ -10,7 +10,7 @@ from emulator.kube.cluster import Cluster
 from emulator.kube.controllers.events import record
 from emulator.kube.deletion import delete
 from emulator.kube.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
-from emulator.kube.kinds.storage import PROTECTION
+from emulator.kube.kinds.storage import PROTECTION, VOLUME_PROTECTION, protect
 from emulator.kube.objects import Object, dig, is_deleting, is_finished, metadata, name_of, namespace_of, uid_of
 from emulator.kube.quantities import quantity
 from emulator.kube.resource import Resource
@@ -77,15 +77,17 @@ class Claims:
     def _release(self, key: Key, claim: Object) -> None:
         """Let a claim go that no pod uses any more."""
         pods = self.cluster.store.objects(PODS.id, key.namespace)
-        used = any(key.name in claim_names(pod) and not is_finished(pod) for pod in pods)
-        finalizers = metadata(claim).get("finalizers") or []
-        if used or PROTECTION not in finalizers:
-            return
+        if not any(key.name in claim_names(pod) and not is_finished(pod) for pod in pods):
+            self._unprotect(PERSISTENT_VOLUME_CLAIMS, claim, PROTECTION)
+
+    def _unprotect(self, resource: Resource, obj: Object, finalizer: str) -> None:
+        finalizers = metadata(obj).get("finalizers") or []
 
         def drop(new: Object) -> None:
-            new["metadata"]["finalizers"] = [name for name in finalizers if name != PROTECTION]
+            new["metadata"]["finalizers"] = [name for name in finalizers if name != finalizer]
 
-        modify(self.cluster, PERSISTENT_VOLUME_CLAIMS, key.namespace, key.name, drop)
+        if finalizer in finalizers:
+            modify(self.cluster, resource, namespace_of(obj), name_of(obj), drop)
 
     def _bind(self, claim: Object) -> None:
         spec = claim["spec"]
@@ -155,19 +157,29 @@ class Claims:
         modify(self.cluster, resource, namespace, name, write, part="status")
 
     def _volume(self, volume: Object) -> None:
-        reference = dig(volume, "spec", "claimRef")
-        phase = dig(volume, "status", "phase")
-        if reference is None:
-            if phase == "Pending":
+        if self._is_claimed(volume):
+            # One that an older server has left without it.
+            self._protect(volume)
+        elif is_deleting(volume):
+            self._unprotect(PERSISTENT_VOLUMES, volume, VOLUME_PROTECTION)
+        elif dig(volume, "spec", "claimRef") is None:
+            if dig(volume, "status", "phase") == "Pending":
                 self._set_phase(PERSISTENT_VOLUMES, "", name_of(volume), {"phase": "Available"})
                 self._bind_waiting()
-            return
-        if self.cluster.store.key_of_uid(str(reference.get("uid"))) is not None:
-            return
-        if volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
+        elif volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
             delete(self.cluster, PERSISTENT_VOLUMES, "", name_of(volume))
-        elif phase != "Released":
+        elif dig(volume, "status", "phase") != "Released":
             self._set_phase(PERSISTENT_VOLUMES, "", name_of(volume), {"phase": "Released"})
+
+    def _is_claimed(self, volume: Object) -> bool:
+        """Tell whether the claim that a volume is bound to is there."""
+        uid = dig(volume, "spec", "claimRef", "uid")
+        return bool(uid) and self.cluster.store.key_of_uid(str(uid)) is not None
+
+    def _protect(self, volume: Object) -> None:
+        # Nothing new may hold what is being deleted.
+        if not is_deleting(volume) and VOLUME_PROTECTION not in (metadata(volume).get("finalizers") or []):
+            modify(self.cluster, PERSISTENT_VOLUMES, "", name_of(volume), lambda new: protect(new, VOLUME_PROTECTION))
 
     def _bind_waiting(self) -> None:
         """Look again at the claims that may have waited for a new volume."""
@@ -181,7 +193,7 @@ class Claims:
 
 def _fits(volume: Object, claim: Object) -> bool:
     spec, wanted = volume["spec"], claim["spec"]
-    if dig(volume, "status", "phase") != "Available" or spec.get("claimRef"):
+    if dig(volume, "status", "phase") != "Available" or spec.get("claimRef") or is_deleting(volume):
         return False
     if wanted.get("volumeName") not in (None, name_of(volume)):
         return False
