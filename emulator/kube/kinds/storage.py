@@ -62,9 +62,11 @@ def _claim_update_causes(new: Object, old: Object) -> list[Cause]:
     before, after = clone(old["spec"]), clone(new["spec"])
     for spec in (before, after):
         spec.pop("resources", None)
-    # The controller names the volume, once.
+    # The controller names the volume, once, and before that the default class of a claim that had none.
     if "volumeName" not in before:
         after.pop("volumeName", None)
+        if "storageClassName" not in before:
+            after.pop("storageClassName", None)
     if before == after:
         return []
     why = "spec is immutable after creation except resources.requests for bound claims"

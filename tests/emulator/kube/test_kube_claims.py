@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kubernetes import client
 
 from tests.emulator.kube.serving import eventually
 
@@ -66,3 +67,50 @@ def test_a_volume_without_a_claim_goes_at_once(core: Any, volumes: str) -> None:
     eventually(lambda: phase(core, volumes) == "Available")
     core.delete_persistent_volume(volumes)
     eventually(lambda: not phase(core, volumes), what="the end of the volume")
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_a_volume_can_be_kept_for_a_claim_that_is_not_there_yet(core: Any, volumes: str, policy: str) -> None:
+    kept_for = {"namespace": volumes, "name": "mine"}
+    volume(core, volumes, persistentVolumeReclaimPolicy=policy, claimRef=kept_for, storageClassName=volumes)
+    eventually(lambda: phase(core, volumes) == "Available")
+    claim(core, volumes, "other", storageClassName=volumes)
+    # The other one was created first; had it been bound, nothing were left for this one.
+    claim(core, volumes, "mine", storageClassName=volumes)
+    made = bound(core, volumes, "mine")
+    assert made.spec.volume_name == volumes
+    assert core.read_persistent_volume(volumes).spec.claim_ref.uid == made.metadata.uid
+
+
+def test_a_released_volume_is_free_again_when_its_claim_is_forgotten(core: Any, volumes: str) -> None:
+    volume(core, volumes, storageClassName=volumes)
+    claim(core, volumes, "a", storageClassName=volumes)
+    bound(core, volumes, "a")
+    core.delete_namespaced_persistent_volume_claim("a", volumes)
+    eventually(lambda: phase(core, volumes) == "Released")
+    core.patch_persistent_volume(volumes, {"spec": {"claimRef": None}})
+    eventually(lambda: phase(core, volumes) == "Available")
+
+
+def test_a_claim_that_names_a_volume_waits_for_it(core: Any, volumes: str) -> None:
+    claim(core, volumes, "a", storageClassName="local", volumeName=volumes)
+    claim(core, volumes, "b", storageClassName="local")
+    bound(core, volumes, "b")
+    assert core.read_namespaced_persistent_volume_claim("a", volumes).status.phase == "Pending"
+    volume(core, volumes, storageClassName="local")
+    assert bound(core, volumes, "a").spec.volume_name == volumes
+
+
+def test_a_claim_without_a_class_gets_the_default_one(core: Any, api: Any, namespace: str) -> None:
+    claim(core, namespace, "none", storageClassName="")
+    claim(core, namespace, "waiting")
+    classes = client.StorageV1Api(api)
+    mark = "storageclass.kubernetes.io/is-default-class"
+    classes.patch_storage_class("local", {"metadata": {"annotations": {mark: "true"}}})
+    try:
+        claim(core, namespace, "new")
+        for name in ("new", "waiting"):
+            assert bound(core, namespace, name).spec.storage_class_name == "local"
+        assert core.read_namespaced_persistent_volume_claim("none", namespace).status.phase == "Pending"
+    finally:
+        classes.patch_storage_class("local", {"metadata": {"annotations": {mark: None}}})
