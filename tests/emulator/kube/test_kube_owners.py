@@ -69,3 +69,16 @@ def test_an_owner_waits_no_longer_for_what_is_not_its_own_any_more(core: Any, na
     eventually(lambda: core.read_namespaced_config_map("held", namespace).metadata.deletion_timestamp)
     core.patch_namespaced_config_map("held", namespace, {"metadata": {"ownerReferences": None}})
     eventually(lambda: names(core, namespace) == ["held"])
+
+
+def test_an_empty_namespace_stays_while_a_finalizer_holds_it(core: Any, namespace: str) -> None:
+    core.patch_namespace(namespace, {"metadata": {"finalizers": ["example.org/hold"]}})
+    a_map(core, namespace, "content")
+    core.delete_namespace(namespace)
+    eventually(lambda: not core.read_namespace(namespace).spec.finalizers)
+    found = core.read_namespace(namespace)
+    assert (found.status.phase, names(core, namespace)) == ("Terminating", [])
+    assert found.metadata.finalizers == ["example.org/hold"]
+    assert {condition.status for condition in found.status.conditions} == {"False"}
+    core.patch_namespace(namespace, {"metadata": {"finalizers": None}})
+    eventually(lambda: namespace not in [each.metadata.name for each in core.list_namespace().items])
