@@ -24,6 +24,7 @@ from emulator.kube.objects import (
 # A pod keeps this finalizer until it is counted, so that none is forgotten (as in Kubernetes since 1.26).
 TRACKING = "batch.kubernetes.io/job-tracking"
 LONGEST_BACKOFF = timedelta(minutes=6)
+LONGEST_DEADLINE_S = timedelta(days=365_000).total_seconds()
 
 BACKOFF = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
 DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
@@ -131,18 +132,21 @@ def _count(status: Object, name: str, number: int) -> None:
 
 
 def _deadline(spec: Object, status: Object) -> datetime | None:
-    """Return when the time of a job is over; one that is suspended has none."""
+    """Return when the time of a job is over; one that is suspended has none, and some are further than time reaches."""
     seconds, started = spec.get("activeDeadlineSeconds"), moment_of(status.get("startTime"))
     if seconds is None or started is None or spec.get("suspend"):
         return None
-    return started + timedelta(seconds=seconds)
+    return started + timedelta(seconds=seconds) if seconds < LONGEST_DEADLINE_S else None
 
 
 def _restarted_too_often(spec: Object, active: Sequence[Object]) -> bool:
     if dig(spec, "template", "spec", "restartPolicy") != "OnFailure":
         return False
     restarts = sum(
-        int(status.get("restartCount", 0)) for pod in active for status in dig(pod, "status", "containerStatuses") or []
+        int(status.get("restartCount", 0))
+        for pod in active
+        for group in ("initContainerStatuses", "containerStatuses")
+        for status in dig(pod, "status", group) or []
     )
     # With OnFailure the kubelet tries again, and its tries count.
     return restarts > 0 and restarts >= spec["backoffLimit"]

@@ -58,3 +58,18 @@ def test_pods_that_go_with_a_suspension_have_not_failed(
     kubelet.finish(namespace, second)
     assert ended(batch, namespace, "a")[0] == "Complete"
     assert batch.read_namespaced_job("a", namespace).status.failed is None
+
+
+def test_the_tries_of_an_init_container_count(core: Any, batch: Any, namespace: str) -> None:
+    body = job_body("a", backoffLimit=2)
+    body["spec"]["template"]["spec"] |= {"restartPolicy": "OnFailure"}
+    batch.create_namespaced_job(namespace, body)
+    status = {"name": "init", "ready": False, "restartCount": 2, "image": "", "imageID": ""}
+    patch = {"status": {"initContainerStatuses": [status]}}
+    core.patch_namespaced_pod_status(first_pod(core, namespace, "a"), namespace, patch)
+    assert ended(batch, namespace, "a") == ("Failed", "BackoffLimitExceeded")
+
+
+def test_a_deadline_further_than_time_reaches_is_none(core: Any, batch: Any, namespace: str) -> None:
+    batch.create_namespaced_job(namespace, job_body("a", activeDeadlineSeconds=10**12))
+    first_pod(core, namespace, "a")
