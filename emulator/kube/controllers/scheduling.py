@@ -88,10 +88,11 @@ def _lacks(load: Load, name: str, asked: float) -> bool:
 def _untolerated(pod: Object, node: Object) -> Object | None:
     tolerations = dig(pod, "spec", "tolerations") or []
     hard = (t for t in dig(node, "spec", "taints") or [] if t.get("effect") in ("NoSchedule", "NoExecute"))
-    return next((taint for taint in hard if not any(_tolerates(t, taint) for t in tolerations)), None)
+    return next((taint for taint in hard if not any(tolerates(t, taint) for t in tolerations)), None)
 
 
-def _tolerates(toleration: Object, taint: Object) -> bool:
+def tolerates(toleration: Object, taint: Object) -> bool:
+    """Tell whether a toleration is one of this taint."""
     if toleration.get("effect") not in (None, "", taint.get("effect")):
         return False
     if toleration.get("operator") == "Exists":

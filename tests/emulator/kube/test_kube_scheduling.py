@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from kubernetes.client.exceptions import ApiException
 
 from tests.emulator.kube.fake_kubelet import FakeKubelet
 from tests.emulator.kube.serving import eventually, pod_body
+
+FOR_A_SECOND: dict[str, Any] = {"tolerationSeconds": 1}
 
 
 def add(core: Any, kubelet: FakeKubelet, namespace: str, name: str, **spec: Any) -> Any:
@@ -84,3 +88,36 @@ def test_of_pods_that_wait_the_one_with_the_higher_priority_goes_first(
     core.delete_namespaced_pod("first", namespace, grace_period_seconds=0)
     eventually(lambda: node_of(core, namespace, "high"))
     assert node_of(core, namespace, "low") is None
+
+
+def test_pods_leave_a_node_whose_taint_they_do_not_tolerate(core: Any, kubelet: FakeKubelet, namespace: str) -> None:
+    staying: dict[str, Any] = {"key": "example.org/ill", "operator": "Exists"}
+    add(core, kubelet, namespace, "stays", tolerations=[staying])
+    add(core, kubelet, namespace, "leaves-later", tolerations=[staying | {"effect": "NoExecute"} | FOR_A_SECOND])
+    add(core, kubelet, namespace, "leaves")
+    eventually(lambda: all(node_of(core, namespace, name) for name in ("stays", "leaves-later", "leaves")))
+    taint = {"key": "example.org/ill", "value": "yes", "effect": "NoExecute"}
+    core.patch_node(kubelet.name, {"spec": {"taints": [taint]}})
+
+    def leaving(name: str) -> Any:
+        return core.read_namespaced_pod(name, namespace).metadata.deletion_timestamp
+
+    first, later = eventually(lambda: leaving("leaves")), eventually(lambda: leaving("leaves-later"))
+    assert later - first >= timedelta(seconds=1)
+    assert not leaving("stays")
+    events = core.list_namespaced_event(namespace, field_selector="reason=TaintManagerEviction").items
+    assert {event.involved_object.name for event in events} == {"leaves", "leaves-later"}
+    conditions = core.read_namespaced_pod("leaves", namespace).status.conditions
+    assert ("DisruptionTarget", "DeletionByTaintManager") in [(each.type, each.reason) for each in conditions]
+
+
+def test_a_pod_that_tolerates_a_taint_for_a_time_stays_when_the_taint_goes(
+    core: Any, kubelet: FakeKubelet, namespace: str
+) -> None:
+    toleration = {"key": "example.org/ill", "operator": "Exists", "effect": "NoExecute"}
+    add(core, kubelet, namespace, "a", tolerations=[toleration | FOR_A_SECOND])
+    eventually(lambda: node_of(core, namespace, "a"))
+    core.patch_node(kubelet.name, {"spec": {"taints": [{"key": "example.org/ill", "effect": "NoExecute"}]}})
+    core.patch_node(kubelet.name, {"spec": {"taints": None}})
+    time.sleep(1.2)
+    assert core.read_namespaced_pod("a", namespace).metadata.deletion_timestamp is None
