@@ -69,6 +69,7 @@ def plan(job: Object, pods: Sequence[Object], *, now: datetime, backoff: timedel
     if ready_at and ready_at > now:
         missing = ()
     _count(status, "active", len(active) - len(surplus) + len(missing))
+    status["ready"] = sum(has_condition(pod, "Ready") for pod in active if not any(pod is each for each in surplus))
     again_at = min((time for time in (deadline, ready_at) if time and time > now), default=None)
     # Those that are too many have not failed: they are not counted.
     return Plan(status, missing, [*uncounted, *surplus], surplus, None, again_at, news)
@@ -194,6 +195,7 @@ def _end(
     else:
         status["completionTime"] = timestamp(now)
     _count(status, "active", 0)
+    status["ready"] = 0
     moment = timestamp(now)
     ended = {"type": kind, "status": "True", "lastProbeTime": moment, "lastTransitionTime": moment}
     if reason:

@@ -73,3 +73,23 @@ def test_the_tries_of_an_init_container_count(core: Any, batch: Any, namespace: 
 def test_a_deadline_further_than_time_reaches_is_none(core: Any, batch: Any, namespace: str) -> None:
     batch.create_namespaced_job(namespace, job_body("a", activeDeadlineSeconds=10**12))
     first_pod(core, namespace, "a")
+
+
+def test_a_job_tells_how_many_of_its_pods_are_ready(
+    core: Any, batch: Any, kubelet: FakeKubelet, namespace: str
+) -> None:
+    batch.create_namespaced_job(namespace, job_body("a", parallelism=2, completions=2))
+
+    def ready() -> int | None:
+        count: int | None = batch.read_namespaced_job("a", namespace).status.ready
+        return count
+
+    eventually(lambda: len(pods(core, namespace, "a")) == 2)
+    names = [pod.metadata.name for pod in pods(core, namespace, "a")]
+    assert ready() == 0
+    kubelet.run(namespace, names[0])
+    eventually(lambda: ready() == 1)
+    for name in names:
+        kubelet.finish(namespace, name)
+    assert ended(batch, namespace, "a")[0] == "Complete"
+    assert ready() == 0
