@@ -75,6 +75,19 @@ def test_a_deadline_further_than_time_reaches_is_none(core: Any, batch: Any, nam
     first_pod(core, namespace, "a")
 
 
+def test_the_generation_of_a_job_counts_its_specs(core: Any, batch: Any, namespace: str) -> None:
+    assert batch.create_namespaced_job(namespace, job_body("a")).metadata.generation == 1
+    first_pod(core, namespace, "a")
+    batch.patch_namespaced_job("a", namespace, {"metadata": {"labels": {"a": "b"}, "generation": 7}})
+    assert batch.read_namespaced_job("a", namespace).metadata.generation == 1
+    batch.patch_namespaced_job("a", namespace, {"spec": {"parallelism": 2}})
+    assert batch.read_namespaced_job("a", namespace).metadata.generation == 2
+    batch.patch_namespaced_job("a", namespace, {"metadata": {"finalizers": ["example.org/hold"]}})
+    batch.delete_namespaced_job("a", namespace, propagation_policy="Background")
+    assert batch.read_namespaced_job("a", namespace).metadata.generation == 3
+    batch.patch_namespaced_job("a", namespace, {"metadata": {"finalizers": None}})
+
+
 def test_a_job_tells_how_many_of_its_pods_are_ready(
     core: Any, batch: Any, kubelet: FakeKubelet, namespace: str
 ) -> None:
