@@ -90,6 +90,9 @@ def delete(
         return _terminate(cluster, key, old, options), False
     grace_s = _grace_period_s(resource, old, options)
     new = clone(old)
+    if resource.has_generation and not is_deleting(old):
+        # Who acts on the spec has something else to do from now on.
+        new["metadata"]["generation"] = metadata(old).get("generation", 1) + 1
     _mark(cluster, new, grace_s)
     _add_finalizer(resource, new, options)
     held = bool(metadata(new).get("finalizers"))

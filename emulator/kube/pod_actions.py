@@ -46,6 +46,8 @@ def bind(cluster: Cluster, namespace: str, name: str, node: str, options: WriteO
         raise conflict(BINDING, name, f"pod {name} is being deleted, cannot be assigned to a host")
     if current := dig(pod, "spec", "nodeName"):
         raise conflict(BINDING, name, f'pod {name} is already assigned to node "{current}"')
+    if dig(pod, "spec", "schedulingGates"):
+        raise conflict(BINDING, name, f"pod {name} has non-empty .spec.schedulingGates")
     now = timestamp(cluster.now())
 
     def assign(new: Object) -> None:

@@ -28,6 +28,7 @@ from emulator.kube.controllers.jobs import Jobs
 from emulator.kube.controllers.namespaces import Namespaces, create_first_namespaces
 from emulator.kube.controllers.nodes import Nodes
 from emulator.kube.controllers.scheduler import Scheduler
+from emulator.kube.controllers.taints import Taints
 from emulator.kube.journal import Journal, Writer
 from emulator.kube.server import Server
 from emulator.kube.store import Store
@@ -115,6 +116,7 @@ def controllers(cluster: Cluster, *, job_backoff: timedelta) -> tuple[Controller
         Jobs(cluster, job_backoff),
         Scheduler(cluster),
         Nodes(cluster),
+        Taints(cluster),
         Endpoints(cluster),
         Claims(cluster),
         ForgetEvents(cluster),

@@ -77,7 +77,8 @@ class Resource:
     `begin` makes a body into a new object (what a client may not set), `default` fills in what it left out (on every
     write), both in place; `allocate` gives it what only one object may have (ports), when it is otherwise right.
     `selectable` holds the fields of field selectors beside name and namespace. The kind is the name of its type in
-    `schema/`. `registry_path` is where a real server keeps such objects, which some messages tell.
+    `schema/`. `registry_path` is where a real server keeps such objects, which some messages tell. With
+    `has_generation`, metadata.generation counts the specs that an object has had.
     """
 
     kind: str
@@ -100,6 +101,7 @@ class Resource:
     kept_at: str = ""
     created_by_put: bool = False
     stored: bool = True
+    has_generation: bool = False
     answers_deleted_object: bool = False
     propagation: str = "Background"
 

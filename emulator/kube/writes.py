@@ -92,6 +92,8 @@ def create(
     metadata(obj)["creationTimestamp"] = timestamp(cluster.now())
     resource.begin(obj)
     resource.default(obj)
+    if resource.has_generation:
+        metadata(obj)["generation"] = 1
     # A namespace that is not there is a 404 even for an object that is wrong.
     admit(cluster, resource, obj, asked_name)
     _refuse(resource, obj, [*metadata_causes(resource, obj), *resource.validate(obj)])
@@ -198,6 +200,8 @@ def _change(
     if applying and entries:
         new["metadata"]["managedFields"] = entries
     resource.default(new)
+    if resource.has_generation:
+        metadata(new)["generation"] = metadata(old).get("generation", 1) + (new.get("spec") != old.get("spec"))
     if not part:
         # Kubernetes looks at the metadata of a change twice, and lists what it finds twice.
         causes = [*changed_metadata_causes(new, old)] * 2

@@ -10,7 +10,7 @@ from emulator.kube.cluster import Cluster
 from emulator.kube.controllers.events import record
 from emulator.kube.deletion import delete
 from emulator.kube.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
-from emulator.kube.kinds.storage import PROTECTION
+from emulator.kube.kinds.storage import PROTECTION, VOLUME_PROTECTION, protect
 from emulator.kube.objects import Object, dig, is_deleting, is_finished, metadata, name_of, namespace_of, uid_of
 from emulator.kube.quantities import quantity
 from emulator.kube.resource import Resource
@@ -77,30 +77,57 @@ class Claims:
     def _release(self, key: Key, claim: Object) -> None:
         """Let a claim go that no pod uses any more."""
         pods = self.cluster.store.objects(PODS.id, key.namespace)
-        used = any(key.name in claim_names(pod) and not is_finished(pod) for pod in pods)
-        finalizers = metadata(claim).get("finalizers") or []
-        if used or PROTECTION not in finalizers:
-            return
+        if not any(key.name in claim_names(pod) and not is_finished(pod) for pod in pods):
+            self._unprotect(PERSISTENT_VOLUME_CLAIMS, claim, PROTECTION)
+
+    def _unprotect(self, resource: Resource, obj: Object, finalizer: str) -> None:
+        finalizers = metadata(obj).get("finalizers") or []
 
         def drop(new: Object) -> None:
-            new["metadata"]["finalizers"] = [name for name in finalizers if name != PROTECTION]
+            new["metadata"]["finalizers"] = [name for name in finalizers if name != finalizer]
 
-        modify(self.cluster, PERSISTENT_VOLUME_CLAIMS, key.namespace, key.name, drop)
+        if finalizer in finalizers:
+            modify(self.cluster, resource, namespace_of(obj), name_of(obj), drop)
 
     def _bind(self, claim: Object) -> None:
-        spec = claim["spec"]
-        volume = self._fitting(claim)
-        if volume is None and spec.get("storageClassName"):
-            volume = self._provisioned(claim, spec["storageClassName"])
-        elif volume is None:
-            self._tell(claim, "FailedBinding", NO_CLASS, "Normal")
+        claim = self._with_class(claim)
+        volume = self._fitting(claim) or self._made(claim)
         if volume is not None:
             self._tie(claim, volume)
 
+    def _with_class(self, claim: Object) -> Object:
+        """Give a claim that names no class the default one; one that asks for none, with an empty name, keeps that.
+
+        https://kubernetes.io/docs/concepts/storage/persistent-volumes/#retroactive-default-storageclass-assignment
+        """
+        default = self._default_class() if "storageClassName" not in claim["spec"] else ""
+        if not default:
+            return claim
+
+        def name(new: Object) -> None:
+            new["spec"]["storageClassName"] = default
+
+        return modify(self.cluster, PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), name_of(claim), name)
+
+    def _default_class(self) -> str:
+        marked = (each for each in self.cluster.store.objects(STORAGE_CLASSES.id) if _is_default(each))
+        newest = max(marked, key=lambda each: str(metadata(each)["creationTimestamp"]), default={})
+        return name_of(newest)
+
     def _fitting(self, claim: Object) -> Object | None:
-        """Return the smallest volume that is free and does."""
-        free = (v for v in self.cluster.store.objects(PERSISTENT_VOLUMES.id) if _fits(v, claim))
-        return min(free, key=lambda v: quantity(v["spec"]["capacity"]["storage"]) or 0.0, default=None)
+        """Return a volume that does: one that waits for this claim, or else the smallest that is free."""
+        fitting = (v for v in self.cluster.store.objects(PERSISTENT_VOLUMES.id) if _fits(v, claim))
+        return min(fitting, key=lambda v: (not v["spec"].get("claimRef"), _capacity(v)), default=None)
+
+    def _made(self, claim: Object) -> Object | None:
+        spec = claim["spec"]
+        if spec.get("volumeName"):
+            # It waits for this one.
+            return None
+        if spec.get("storageClassName"):
+            return self._provisioned(claim, spec["storageClassName"])
+        self._tell(claim, "FailedBinding", NO_CLASS, "Normal")
+        return None
 
     def _provisioned(self, claim: Object, class_name: str) -> Object | None:
         made_by = self.cluster.store.get(Key(STORAGE_CLASSES.id, "", class_name))
@@ -155,19 +182,30 @@ class Claims:
         modify(self.cluster, resource, namespace, name, write, part="status")
 
     def _volume(self, volume: Object) -> None:
-        reference = dig(volume, "spec", "claimRef")
-        phase = dig(volume, "status", "phase")
-        if reference is None:
-            if phase == "Pending":
+        if self._is_claimed(volume):
+            # One that an older server has left without it.
+            self._protect(volume)
+        elif is_deleting(volume):
+            self._unprotect(PERSISTENT_VOLUMES, volume, VOLUME_PROTECTION)
+        elif not dig(volume, "spec", "claimRef", "uid"):
+            # Nobody's, or kept for a claim that is named without its uid.
+            if dig(volume, "status", "phase") != "Available":
                 self._set_phase(PERSISTENT_VOLUMES, "", name_of(volume), {"phase": "Available"})
                 self._bind_waiting()
-            return
-        if self.cluster.store.key_of_uid(str(reference.get("uid"))) is not None:
-            return
-        if volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
+        elif volume["spec"]["persistentVolumeReclaimPolicy"] == "Delete":
             delete(self.cluster, PERSISTENT_VOLUMES, "", name_of(volume))
-        elif phase != "Released":
+        elif dig(volume, "status", "phase") != "Released":
             self._set_phase(PERSISTENT_VOLUMES, "", name_of(volume), {"phase": "Released"})
+
+    def _is_claimed(self, volume: Object) -> bool:
+        """Tell whether the claim that a volume is bound to is there."""
+        uid = dig(volume, "spec", "claimRef", "uid")
+        return bool(uid) and self.cluster.store.key_of_uid(str(uid)) is not None
+
+    def _protect(self, volume: Object) -> None:
+        # Nothing new may hold what is being deleted.
+        if not is_deleting(volume) and VOLUME_PROTECTION not in (metadata(volume).get("finalizers") or []):
+            modify(self.cluster, PERSISTENT_VOLUMES, "", name_of(volume), lambda new: protect(new, VOLUME_PROTECTION))
 
     def _bind_waiting(self) -> None:
         """Look again at the claims that may have waited for a new volume."""
@@ -179,15 +217,33 @@ class Claims:
         record(self.cluster, claim, reason=reason, message=message, source=SOURCE, kind=kind)
 
 
+def _is_default(made: Object) -> bool:
+    marks = metadata(made).get("annotations") or {}
+    return any(marks.get(f"storageclass.{each}kubernetes.io/is-default-class") == "true" for each in ("", "beta."))
+
+
+def _capacity(volume: Object) -> float:
+    return quantity(volume["spec"]["capacity"]["storage"]) or 0.0
+
+
 def _fits(volume: Object, claim: Object) -> bool:
     spec, wanted = volume["spec"], claim["spec"]
-    if dig(volume, "status", "phase") != "Available" or spec.get("claimRef"):
+    if dig(volume, "status", "phase") != "Available" or is_deleting(volume) or not _is_open_to(volume, claim):
         return False
-    if wanted.get("volumeName") not in (None, name_of(volume)):
+    if wanted.get("volumeName") not in (None, "", name_of(volume)):
         return False
-    asked = quantity(dig(wanted, "resources", "requests", "storage")) or 0.0
     return (
         spec.get("storageClassName", "") == wanted.get("storageClassName", "")
         and set(wanted["accessModes"]) <= set(spec["accessModes"])
-        and (quantity(spec["capacity"]["storage"]) or 0.0) >= asked
+        and _capacity(volume) >= (quantity(dig(wanted, "resources", "requests", "storage")) or 0.0)
     )
+
+
+def _is_open_to(volume: Object, claim: Object) -> bool:
+    """Tell whether a volume is kept for nobody, or for this claim.
+
+    https://kubernetes.io/docs/concepts/storage/persistent-volumes/#reserving-a-persistentvolume
+    """
+    kept_for = volume["spec"].get("claimRef")
+    place = (namespace_of(claim), name_of(claim))
+    return not kept_for or (kept_for.get("namespace", ""), kept_for.get("name", "")) == place

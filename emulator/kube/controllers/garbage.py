@@ -11,6 +11,7 @@ from emulator.kube.cluster import Cluster
 from emulator.kube.deletion import DeleteOptions, delete
 from emulator.kube.kinds import BY_ID, BY_KIND, RESOURCES
 from emulator.kube.objects import Object, is_deleting, metadata, name_of, namespace_of, owners, uid_of
+from emulator.kube.resource import Resource
 from emulator.kube.store import Change, Key
 from emulator.kube.writes import modify
 
@@ -37,11 +38,15 @@ class Garbage:
         gone = change.type == "DELETED"
         self._index(change.key, change.previous, None if gone else change.object)
         owned = owners(change.object)
+        before = owners(change.previous) if change.previous else []
+        # Owners that wait for their dependents may wait for this one, or not any more.
+        left = before if gone or before != owned else []
+        waiting = (self._cluster.store.key_of_uid(str(owner.get("uid"))) for owner in left)
+        found = [key for key in waiting if key]
         if gone:
-            # Its owners may have waited for it; its dependents may have lost their last owner.
-            waiting = (self._cluster.store.key_of_uid(str(owner.get("uid"))) for owner in owned)
-            return [key for key in waiting if key] + list(self._dependents.get(uid_of(change.object), ()))
-        return (change.key,) if owned or is_deleting(change.object) else ()
+            # Its dependents may have lost their last owner.
+            return found + list(self._dependents.get(uid_of(change.object), ()))
+        return [change.key, *found] if owned or is_deleting(change.object) else found
 
     def _index(self, key: Key, old: Object | None, new: Object | None) -> None:
         before = {str(owner.get("uid")) for owner in owners(old)} if old else set()
@@ -65,32 +70,49 @@ class Garbage:
             self._delete_dependents(obj)
             if not any(self._blocks(dependent, uid_of(obj)) for dependent in self._dependents.get(uid_of(obj), ())):
                 self._release(key, FOREGROUND)
-        elif not is_deleting(obj) and owners(obj) and all(map(self._is_lost, owners(obj))):
-            self._delete(key, "Background")
+        elif not is_deleting(obj):
+            self._follow_owners(key, obj)
         return None
+
+    def _follow_owners(self, key: Key, obj: Object) -> None:
+        """Delete what has no owner left that stays; of what has one, drop the references to the others.
+
+        https://kubernetes.io/docs/concepts/architecture/garbage-collection/#cascading-deletion
+        """
+        references = owners(obj)
+        staying = [owner for owner in references if not self._is_lost(owner) and not self._waits(owner)]
+        if staying and staying != references:
+            self._keep_owners(key, staying)
+        elif references and not staying:
+            # Somebody waits: then for the dependents of this one, too.
+            nested = any(map(self._waits, references)) and self._dependents.get(uid_of(obj))
+            delete(self._cluster, *_place(key), DeleteOptions(propagation="Foreground" if nested else "Background"))
+
+    def _keep_owners(self, key: Key, kept: list[Object]) -> None:
+        modify(self._cluster, *_place(key), lambda obj: _set_or_drop(obj["metadata"], "ownerReferences", kept))
 
     def _is_lost(self, owner: Object) -> bool:
         # An owner of a kind that is not served here is somebody else's to judge.
         known = (owner.get("apiVersion"), owner.get("kind")) in BY_KIND
         return known and self._cluster.store.key_of_uid(str(owner.get("uid"))) is None
 
+    def _waits(self, owner: Object) -> bool:
+        """Tell whether an owner is being deleted, and waits for its dependents."""
+        key = self._cluster.store.key_of_uid(str(owner.get("uid")))
+        found = self._cluster.store.get(key) if key else None
+        return found is not None and is_deleting(found) and FOREGROUND in (metadata(found).get("finalizers") or [])
+
     def _let_dependents_go(self, owner: Object) -> None:
         for key in list(self._dependents.get(uid_of(owner), ())):
-
-            def forget(obj: Object) -> None:
-                kept = [reference for reference in owners(obj) if reference.get("uid") != uid_of(owner)]
-                _set_or_drop(obj["metadata"], "ownerReferences", kept)
-
-            modify(self._cluster, BY_ID[key.resource], key.namespace, key.name, forget)
+            dependent = self._cluster.store.get(key)
+            if dependent is not None:
+                self._keep_owners(key, [each for each in owners(dependent) if each.get("uid") != uid_of(owner)])
 
     def _delete_dependents(self, owner: Object) -> None:
         for key in list(self._dependents.get(uid_of(owner), ())):
             dependent = self._cluster.store.get(key)
-            if dependent is None or is_deleting(dependent):
-                continue
-            others = [reference for reference in owners(dependent) if reference.get("uid") != uid_of(owner)]
-            if all(map(self._is_lost, others)):
-                self._delete(key, "Foreground" if self._dependents.get(uid_of(dependent)) else "Background")
+            if dependent is not None and not is_deleting(dependent):
+                self._follow_owners(key, dependent)
 
     def _blocks(self, key: Key, owner_uid: str) -> bool:
         dependent = self._cluster.store.get(key)
@@ -98,16 +120,16 @@ class Garbage:
             reference.get("uid") == owner_uid and reference.get("blockOwnerDeletion") for reference in owners(dependent)
         )
 
-    def _delete(self, key: Key, propagation: str) -> None:
-        options = DeleteOptions(propagation=propagation)
-        delete(self._cluster, BY_ID[key.resource], key.namespace, key.name, options)
-
     def _release(self, key: Key, finalizer: str) -> None:
         def drop(obj: Object) -> None:
             kept = [name for name in metadata(obj).get("finalizers") or [] if name != finalizer]
             _set_or_drop(obj["metadata"], "finalizers", kept)
 
-        modify(self._cluster, BY_ID[key.resource], key.namespace, key.name, drop)
+        modify(self._cluster, *_place(key), drop)
+
+
+def _place(key: Key) -> tuple[Resource, str, str]:
+    return BY_ID[key.resource], key.namespace, key.name
 
 
 def _set_or_drop(meta: Object, field: str, values: list[Any]) -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from emulator.kube.controllers.job_indexes import first_of_each, free, index_of, is_indexed, merged, read, text_of
+from emulator.kube.controllers.job_suspension import Event, suspension
 from emulator.kube.objects import (
     Object,
     clone,
@@ -23,6 +24,7 @@ from emulator.kube.objects import (
 # A pod keeps this finalizer until it is counted, so that none is forgotten (as in Kubernetes since 1.26).
 TRACKING = "batch.kubernetes.io/job-tracking"
 LONGEST_BACKOFF = timedelta(minutes=6)
+LONGEST_DEADLINE_S = timedelta(days=365_000).total_seconds()
 
 BACKOFF = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
 DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
@@ -32,7 +34,7 @@ DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
 class Plan:
     """What to do: the status to write, the pods to create, which to let go and which to delete.
 
-    A pod to create is told its index, which is None where pods have none.
+    A pod to create is told its index, which is None where pods have none. `news` are worth an event.
     """
 
     status: Object
@@ -41,6 +43,7 @@ class Plan:
     delete: Sequence[Object] = ()
     ended: tuple[str, str, str] | None = field(default=None)
     again_at: datetime | None = None
+    news: Event | None = None
 
 
 def is_ended(job: Object) -> bool:
@@ -51,30 +54,36 @@ def is_ended(job: Object) -> bool:
 def plan(job: Object, pods: Sequence[Object], *, now: datetime, backoff: timedelta) -> Plan:
     """Decide what an unfinished job needs."""
     spec, status = job["spec"], clone(job.get("status") or {})
-    status.pop("ready", None)
-    started = moment_of(status.setdefault("startTime", timestamp(now))) or now
+    news = suspension(spec, status, now)
     # A pod that is being deleted is as good as failed, unless it still says that it has succeeded.
     uncounted = [pod for pod in pods if _is_tracked(pod) and (is_finished(pod) or is_deleting(pod))]
     won = [pod for pod in uncounted if dig(pod, "status", "phase") == "Succeeded"]
     succeeded = _add_won(spec, status, won)
     failed = _add(status, "failed", len(uncounted) - len(won))
     active = [pod for pod in pods if not is_finished(pod) and not is_deleting(pod)]
-    deadline = _deadline(spec, started)
-    if deadline and now >= deadline:
-        return _end(status, uncounted, active, ("Failed", *DEADLINE), now)
-    if failed > spec["backoffLimit"] or _restarted_too_often(spec, active):
-        return _end(status, uncounted, active, ("Failed", *BACKOFF), now)
-    if _is_complete(spec, succeeded, active):
-        return _end(status, uncounted, active, ("Complete", "", ""), now)
-    # Of a queue, those that work finish what they have once there was a success.
-    wanted = len(active) if "completions" not in spec and succeeded else _wanted(spec, succeeded)
-    missing, surplus = _crew(spec, status, active, wanted)
+    deadline = _deadline(spec, status)
+    if end := _end_of(spec, succeeded, failed, active, overdue=deadline is not None and now >= deadline):
+        return _end(status, uncounted, active, end, now)
+    missing, surplus = _crew(spec, status, active, _wanted(spec, succeeded, len(active)))
     ready_at = _ready_at(pods, failed, backoff, now) if missing else None
     if ready_at and ready_at > now:
         missing = ()
     _count(status, "active", len(active) - len(surplus) + len(missing))
+    status["ready"] = sum(has_condition(pod, "Ready") for pod in active if not any(pod is each for each in surplus))
     again_at = min((time for time in (deadline, ready_at) if time and time > now), default=None)
-    return Plan(status, missing, uncounted, surplus, None, again_at)
+    # Those that are too many have not failed: they are not counted.
+    return Plan(status, missing, [*uncounted, *surplus], surplus, None, again_at, news)
+
+
+def _end_of(
+    spec: Object, succeeded: int, failed: int, active: Sequence[Object], *, overdue: bool
+) -> tuple[str, str, str] | None:
+    """Return the condition that a job ends with (type, reason, message), or None where it goes on."""
+    if overdue:
+        return ("Failed", *DEADLINE)
+    if failed > spec["backoffLimit"] or _restarted_too_often(spec, active):
+        return ("Failed", *BACKOFF)
+    return ("Complete", "", "") if _is_complete(spec, succeeded, active) else None
 
 
 def _is_tracked(pod: Object) -> bool:
@@ -123,16 +132,22 @@ def _count(status: Object, name: str, number: int) -> None:
         status[name] = number
 
 
-def _deadline(spec: Object, started: datetime) -> datetime | None:
-    seconds = spec.get("activeDeadlineSeconds")
-    return None if seconds is None else started + timedelta(seconds=seconds)
+def _deadline(spec: Object, status: Object) -> datetime | None:
+    """Return when the time of a job is over; one that is suspended has none, and some are further than time reaches."""
+    seconds, started = spec.get("activeDeadlineSeconds"), moment_of(status.get("startTime"))
+    if seconds is None or started is None or spec.get("suspend"):
+        return None
+    return started + timedelta(seconds=seconds) if seconds < LONGEST_DEADLINE_S else None
 
 
 def _restarted_too_often(spec: Object, active: Sequence[Object]) -> bool:
     if dig(spec, "template", "spec", "restartPolicy") != "OnFailure":
         return False
     restarts = sum(
-        int(status.get("restartCount", 0)) for pod in active for status in dig(pod, "status", "containerStatuses") or []
+        int(status.get("restartCount", 0))
+        for pod in active
+        for group in ("initContainerStatuses", "containerStatuses")
+        for status in dig(pod, "status", group) or []
     )
     # With OnFailure the kubelet tries again, and its tries count.
     return restarts > 0 and restarts >= spec["backoffLimit"]
@@ -145,13 +160,14 @@ def _is_complete(spec: Object, succeeded: int, active: Sequence[Object]) -> bool
     return succeeded > 0 and not active
 
 
-def _wanted(spec: Object, succeeded: int) -> int:
+def _wanted(spec: Object, succeeded: int, active: int) -> int:
     if spec.get("suspend"):
         return 0
     parallelism = int(spec["parallelism"])
     if "completions" in spec:
         return min(parallelism, int(spec["completions"]) - succeeded)
-    return 0 if succeeded else parallelism
+    # Of a queue, those that work finish what they have once there was a success.
+    return active if succeeded else parallelism
 
 
 def _ready_at(pods: Sequence[Object], failed: int, backoff: timedelta, now: datetime) -> datetime | None:
@@ -179,6 +195,7 @@ def _end(
     else:
         status["completionTime"] = timestamp(now)
     _count(status, "active", 0)
+    status["ready"] = 0
     moment = timestamp(now)
     ended = {"type": kind, "status": "True", "lastProbeTime": moment, "lastTransitionTime": moment}
     if reason:

@@ -113,6 +113,8 @@ class Jobs:
         for pod in plan_.delete:
             delete(self.cluster, PODS, key.namespace, name_of(pod), DeleteOptions(propagation="Background"))
             record(self.cluster, job, reason="SuccessfulDelete", message=f"Deleted pod: {name_of(pod)}", source=SOURCE)
+        if plan_.news:
+            record(self.cluster, job, reason=plan_.news.reason, message=plan_.news.message, source=SOURCE)
         self._tell_end(job, plan_)
         return plan_.again_at
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from emulator.kube.cluster import Cluster
 from emulator.kube.deletion import DeleteOptions, delete
 from emulator.kube.kinds import CONFIG_MAPS, NAMESPACES, RESOURCES, SERVICE_ACCOUNTS
-from emulator.kube.objects import Object, clone, is_deleting, metadata, name_of, timestamp
+from emulator.kube.objects import Object, clone, dig, is_deleting, metadata, name_of, timestamp
 from emulator.kube.resource import Resource
 from emulator.kube.store import Change, Key
-from emulator.kube.writes import create
+from emulator.kube.writes import create, modify
 
 NAMED = ("default", "kube-node-lease", "kube-public", "kube-system")
 NAMESPACED = [resource for resource in RESOURCES if resource.namespaced]
@@ -66,10 +66,22 @@ class Namespaces:
             if not is_deleting(obj):
                 delete(self.cluster, resource, key.name, name_of(obj), DeleteOptions(propagation="Background"))
         left = self._content(key.name)
+        if left or metadata(namespace).get("finalizers"):
+            self._tell(key, namespace, left)
         if not left:
-            self.cluster.store.delete(key)
-            return
-        self._tell(key, namespace, left)
+            self._finalize(key)
+
+    def _finalize(self, key: Key) -> None:
+        """Let an empty namespace go; what others hold by finalizers of its metadata stays until they let go.
+
+        https://kubernetes.io/docs/tasks/administer-cluster/namespaces/#deleting-a-namespace
+        """
+
+        def drop(new: Object) -> None:
+            kept = [name for name in dig(new, "spec", "finalizers") or [] if name != "kubernetes"]
+            new["spec"] = {"finalizers": kept} if kept else {}
+
+        modify(self.cluster, NAMESPACES, "", key.name, drop, part="finalize")
 
     def _content(self, name: str) -> list[tuple[Resource, Object]]:
         return [(resource, obj) for resource in NAMESPACED for obj in self.cluster.store.objects(resource.id, name)]

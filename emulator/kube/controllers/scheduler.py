@@ -23,7 +23,7 @@ CLUSTER = Key("", "", "pending pods")
 
 @dataclass(frozen=True, slots=True)
 class Scheduler:
-    """Binds pods, first come, first served."""
+    """Binds pods: those of a higher priority first, otherwise first come, first served."""
 
     cluster: Cluster
 
@@ -35,13 +35,13 @@ class Scheduler:
         if change.key.resource != PODS.id:
             return ()
         makes_room = change.type == "DELETED" or is_finished(change.object)
-        return (CLUSTER,) if makes_room or (change.type == "ADDED" and _is_ours(change.object)) else ()
+        return (CLUSTER,) if makes_room or (_is_ours(change.object) and _asks_anew(change)) else ()
 
     def start(self) -> Iterable[Key]:
         return (CLUSTER,)
 
     def reconcile(self, key: Key) -> datetime | None:
-        pending = sorted(filter(_is_ours, self.cluster.store.objects(PODS.id)), key=_age)
+        pending = sorted(filter(_is_ours, self.cluster.store.objects(PODS.id)), key=_turn)
         loads = self._loads() if pending else {}
         for pod in pending:
             self._schedule(pod, loads)
@@ -86,16 +86,22 @@ class Scheduler:
 
 
 def _is_ours(pod: Object) -> bool:
-    if dig(pod, "spec", "nodeName") or is_deleting(pod) or is_finished(pod):
+    spec = pod["spec"]
+    if spec.get("nodeName") or spec.get("schedulingGates") or is_deleting(pod) or is_finished(pod):
         return False
     # zero-to-jupyterhub brings a scheduler of its own, named after the release; here this one does its work.
-    name = str(dig(pod, "spec", "schedulerName"))
+    name = str(spec.get("schedulerName"))
     return name == SCHEDULER or name.endswith("user-scheduler")
 
 
-def _age(pod: Object) -> tuple[str, int]:
+def _asks_anew(change: Change) -> bool:
+    """Tell whether a pod is new, or wants something else than before: a gate is gone, it tolerates more."""
+    return change.previous is None or change.previous["spec"] != change.object["spec"]
+
+
+def _turn(pod: Object) -> tuple[int, str, int]:
     meta = pod["metadata"]
-    return str(meta["creationTimestamp"]), int(meta["resourceVersion"])
+    return -int(pod["spec"].get("priority") or 0), str(meta["creationTimestamp"]), int(meta["resourceVersion"])
 
 
 def _node_matters(change: Change) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
-from emulator.kube.objects import Object, dig, has_condition, is_deleting, labels_of, name_of
+from emulator.kube.objects import Object, all_containers, dig, has_condition, is_deleting, labels_of, name_of
 from emulator.kube.quantities import quantity
 
 RESOURCES = ("cpu", "memory")
+UNTOLD = "ephemeral-storage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +26,13 @@ class Load:
 def requests_of(pod: Object) -> dict[str, float]:
     """Return what a pod asks for: all its containers together, or its most hungry init container."""
     spec = pod["spec"]
+    asked = {name for container in all_containers(spec) for name in dig(container, "resources", "requests") or {}}
     return {
         name: max(
             sum(_requested(container, name) for container in spec.get("containers") or []),
             max((_requested(container, name) for container in spec.get("initContainers") or []), default=0.0),
         )
-        for name in RESOURCES
+        for name in (*RESOURCES, *sorted(asked.difference(RESOURCES)))
     }
 
 
@@ -40,17 +43,16 @@ def _requested(container: Object, name: str) -> float:
 def load_of(node: Object, pods: Iterable[Object]) -> Load:
     """Return what a node can take beside these pods."""
     allocatable = dig(node, "status", "allocatable") or {}
-    carried = [requests_of(pod) for pod in pods]
-    free = {
-        name: (quantity(allocatable.get(name)) or 0.0) - sum(amounts[name] for amounts in carried) for name in RESOURCES
-    }
-    return Load(node, free, int(quantity(allocatable.get("pods", 110)) or 0) - len(carried))
+    free = dict.fromkeys(RESOURCES, 0.0) | {name: quantity(amount) or 0.0 for name, amount in allocatable.items()}
+    load = Load(node, free, int(quantity(allocatable.get("pods", 110)) or 0))
+    return reduce(with_pod, pods, load)
 
 
 def with_pod(load: Load, pod: Object) -> Load:
     """Return what a node can take beside one pod more."""
     asked = requests_of(pod)
-    return Load(load.node, {name: load.free[name] - asked[name] for name in RESOURCES}, load.pods_left - 1)
+    free = {name: amount - asked.get(name, 0.0) for name, amount in load.free.items()}
+    return Load(load.node, free, load.pods_left - 1)
 
 
 def choose(pod: Object, loads: Sequence[Load]) -> str | None:
@@ -72,18 +74,25 @@ def problems(pod: Object, load: Load) -> list[str]:
     if any(labels_of(node).get(key) != value for key, value in selector.items()):
         return ["node(s) didn't match Pod's node affinity/selector"]
     found = ["Too many pods"] if load.pods_left < 1 else []
+    return found + [f"Insufficient {name}" for name, amount in requests_of(pod).items() if _lacks(load, name, amount)]
+
+
+def _lacks(load: Load, name: str, asked: float) -> bool:
+    # A node that does not tell of a resource has none of it; but each has a disk.
+    if name not in load.free and name == UNTOLD:
+        return False
     # Sums of floats are not exact; a millionth of a core or a byte is no reason to refuse.
-    asked = requests_of(pod)
-    return found + [f"Insufficient {name}" for name in RESOURCES if asked[name] > max(load.free[name], 0.0) + 1e-6]
+    return asked > max(load.free.get(name, 0.0), 0.0) + 1e-6
 
 
 def _untolerated(pod: Object, node: Object) -> Object | None:
     tolerations = dig(pod, "spec", "tolerations") or []
     hard = (t for t in dig(node, "spec", "taints") or [] if t.get("effect") in ("NoSchedule", "NoExecute"))
-    return next((taint for taint in hard if not any(_tolerates(t, taint) for t in tolerations)), None)
+    return next((taint for taint in hard if not any(tolerates(t, taint) for t in tolerations)), None)
 
 
-def _tolerates(toleration: Object, taint: Object) -> bool:
+def tolerates(toleration: Object, taint: Object) -> bool:
+    """Tell whether a toleration is one of this taint."""
     if toleration.get("effect") not in (None, "", taint.get("effect")):
         return False
     if toleration.get("operator") == "Exists":

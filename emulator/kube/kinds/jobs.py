@@ -167,6 +167,7 @@ JOBS = Resource(
     validate_update=validate_update,
     # Jobs of batch/v1 have always orphaned their pods unless told otherwise, and kubectl always tells.
     propagation="Orphan",
+    has_generation=True,
     columns=(
         Column("Name", lambda job, _now: name_of(job), format="name"),
         Column("Status", state),

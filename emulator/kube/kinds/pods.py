@@ -10,7 +10,7 @@ from typing import Any
 from emulator.kube.ages import age
 from emulator.kube.errors import Cause, forbidden_field, invalid
 from emulator.kube.kinds.pod_template import default_pod_spec, pod_spec_causes
-from emulator.kube.objects import Object, clone, dig, has_condition, is_deleting, name_of
+from emulator.kube.objects import Object, clone, condition, dig, has_condition, is_deleting, name_of
 from emulator.kube.resource import PROXY_VERBS, STATUS, Column, Resource, Subresource, selectable
 
 WHAT_MAY_CHANGE = (
@@ -18,6 +18,15 @@ WHAT_MAY_CHANGE = (
     "`spec.activeDeadlineSeconds` or `spec.tolerations` (only additions to existing tolerations)"
 )
 TOLERATED_S = 300
+# https://kubernetes.io/docs/concepts/scheduling-eviction/pod-scheduling-readiness/
+GATED: Object = {
+    "type": "PodScheduled",
+    "status": "False",
+    "lastProbeTime": None,
+    "lastTransitionTime": None,
+    "reason": "SchedulingGated",
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}
 
 
 def begin(pod: Object) -> None:
@@ -27,7 +36,8 @@ def begin(pod: Object) -> None:
     spec["serviceAccountName"] = spec["serviceAccount"] = account
     spec.setdefault("priority", 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
-    pod["status"] = {"phase": "Pending", "qosClass": _quality(spec)}
+    gated = {"conditions": [dict(GATED)]} if spec.get("schedulingGates") else {}
+    pod["status"] = {"phase": "Pending", **gated, "qosClass": _quality(spec)}
 
 
 def _quality(spec: Object) -> str:
@@ -51,11 +61,14 @@ def default(pod: Object) -> None:
 
 
 def validate(pod: Object) -> list[Cause]:
-    return list(pod_spec_causes(pod["spec"], "spec"))
+    causes = list(pod_spec_causes(pod["spec"], "spec"))
+    if pod["spec"].get("schedulingGates") and pod["spec"].get("nodeName"):
+        causes.append(forbidden_field("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
+    return causes
 
 
 def validate_update(new: Object, old: Object) -> Iterator[Cause]:
-    """Only images, the deadline (downwards) and more tolerations may change."""
+    """Only images, the deadline (downwards), more tolerations and fewer scheduling gates may change."""
     before, after = clone(old["spec"]), clone(new["spec"])
     for group in ("containers", "initContainers"):
         if len(before.get(group) or []) != len(after.get(group) or []):
@@ -64,6 +77,7 @@ def validate_update(new: Object, old: Object) -> Iterator[Cause]:
         for container in (*(before.get(group) or []), *(after.get(group) or [])):
             container.pop("image", None)
     yield from _deadline_causes(after.pop("activeDeadlineSeconds", None), before.pop("activeDeadlineSeconds", None))
+    yield from _gate_causes(after.pop("schedulingGates", None), before.pop("schedulingGates", None))
     tolerated = after.pop("tolerations", None) or []
     kept = all(toleration in tolerated for toleration in before.pop("tolerations", None) or [])
     if before != after or not kept:
@@ -86,6 +100,13 @@ def _deadline_causes(new: int | None, old: int | None) -> Iterator[Cause]:
         yield invalid(field, new, f"must be less than or equal to previous value '{old}'")
 
 
+def _gate_causes(new: list[Object] | None, old: list[Object] | None) -> Iterator[Cause]:
+    for gate in new or []:
+        if gate not in (old or []):
+            why = f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'"
+            yield forbidden_field("spec.schedulingGates", why)
+
+
 def _statuses(pod: Object) -> list[Object]:
     return dig(pod, "status", "containerStatuses") or []
 
@@ -100,7 +121,8 @@ def restarts(pod: Object, _now: datetime) -> int:
 
 def summary(pod: Object, _now: datetime) -> str:
     """Say in one word how a pod is, as the STATUS column does."""
-    text = dig(pod, "status", "reason") or dig(pod, "status", "phase") or "Unknown"
+    gated = (condition(pod, "PodScheduled") or {}).get("reason") == GATED["reason"]
+    text = dig(pod, "status", "reason") or (gated and GATED["reason"]) or dig(pod, "status", "phase") or "Unknown"
     initializing = _initializing(pod)
     if initializing:
         text = initializing

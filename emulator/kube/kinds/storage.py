@@ -8,11 +8,12 @@ from typing import Any
 
 from emulator.kube.errors import Cause, forbidden_field, invalid, required, unsupported
 from emulator.kube.kinds.columns import AGE, NAME
-from emulator.kube.objects import Object, clone, dig, metadata
+from emulator.kube.objects import Object, clone, dig, is_deleting
 from emulator.kube.quantities import WHAT_IT_IS, quantity
 from emulator.kube.resource import STATUS, Column, Resource
 
 PROTECTION = "kubernetes.io/pvc-protection"
+VOLUME_PROTECTION = "kubernetes.io/pv-protection"
 MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 RECLAIM_POLICIES = ("Delete", "Recycle", "Retain")
 BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
@@ -21,9 +22,14 @@ BINDING_MODES = ("Immediate", "WaitForFirstConsumer")
 def _begin_claim(claim: Object) -> None:
     claim["status"] = {"phase": "Pending"}
     # A claim that a pod uses is not taken away under it.
-    finalizers = metadata(claim).setdefault("finalizers", [])
-    if PROTECTION not in finalizers:
-        finalizers.append(PROTECTION)
+    protect(claim, PROTECTION)
+
+
+def protect(obj: Object, finalizer: str) -> None:
+    """Let an object stay until what uses it is gone."""
+    finalizers = obj["metadata"].setdefault("finalizers", [])
+    if finalizer not in finalizers:
+        finalizers.append(finalizer)
 
 
 def _default_claim(claim: Object) -> None:
@@ -56,9 +62,11 @@ def _claim_update_causes(new: Object, old: Object) -> list[Cause]:
     before, after = clone(old["spec"]), clone(new["spec"])
     for spec in (before, after):
         spec.pop("resources", None)
-    # The controller names the volume, once.
+    # The controller names the volume, once, and before that the default class of a claim that had none.
     if "volumeName" not in before:
         after.pop("volumeName", None)
+        if "storageClassName" not in before:
+            after.pop("storageClassName", None)
     if before == after:
         return []
     why = "spec is immutable after creation except resources.requests for bound claims"
@@ -69,8 +77,8 @@ def _modes(listed: Any) -> str:
     return ",".join(MODES.get(mode, mode) for mode in listed or [])
 
 
-def _claim_status(claim: Object, _now: datetime) -> str:
-    return "Terminating" if "deletionTimestamp" in metadata(claim) else str(claim["status"]["phase"])
+def _phase(obj: Object, _now: datetime) -> str:
+    return "Terminating" if is_deleting(obj) else str(obj["status"]["phase"])
 
 
 PERSISTENT_VOLUME_CLAIMS = Resource(
@@ -85,7 +93,7 @@ PERSISTENT_VOLUME_CLAIMS = Resource(
     answers_deleted_object=True,
     columns=(
         NAME,
-        Column("Status", _claim_status),
+        Column("Status", _phase),
         Column("Volume", lambda claim, _now: dig(claim, "spec", "volumeName") or ""),
         Column("Capacity", lambda claim, _now: dig(claim, "status", "capacity", "storage") or ""),
         Column("Access Modes", lambda claim, _now: _modes(dig(claim, "status", "accessModes"))),
@@ -98,6 +106,8 @@ PERSISTENT_VOLUME_CLAIMS = Resource(
 
 def _begin_volume(volume: Object) -> None:
     volume["status"] = {"phase": "Pending"}
+    # https://kubernetes.io/docs/concepts/storage/persistent-volumes/#storage-object-in-use-protection
+    protect(volume, VOLUME_PROTECTION)
 
 
 def _default_volume(volume: Object) -> None:
@@ -139,7 +149,7 @@ PERSISTENT_VOLUMES = Resource(
         Column("Capacity", lambda volume, _now: dig(volume, "spec", "capacity", "storage") or ""),
         Column("Access Modes", lambda volume, _now: _modes(dig(volume, "spec", "accessModes"))),
         Column("Reclaim Policy", lambda volume, _now: volume["spec"]["persistentVolumeReclaimPolicy"]),
-        Column("Status", lambda volume, _now: volume["status"]["phase"]),
+        Column("Status", _phase),
         Column("Claim", _claim_of),
         Column("StorageClass", lambda volume, _now: dig(volume, "spec", "storageClassName") or ""),
         Column("Reason", lambda volume, _now: dig(volume, "status", "reason") or ""),

@@ -56,3 +56,21 @@ def test_the_name_of_a_volume_cannot_lead_elsewhere(cluster: Cluster, namespace:
     claim(namespace, storageClassName=namespace.name)
     namespace.run("true", **MOUNTED)
     assert "cannot mount" in namespace.event("FailedMount")
+
+
+def test_files_stay_while_a_pod_has_them_though_their_volume_is_deleted(
+    cluster: Cluster, namespace: Namespace, bubblewrap: None
+) -> None:
+    claim(namespace, storageClassName="local")
+    namespace.run("echo kept > /data/file; sleep 600", terminationGracePeriodSeconds=1, **MOUNTED)
+    namespace.phase("Running")
+    [found] = namespace.find("persistentvolumeclaims")
+    folder = cluster.state / "claims" / found["spec"]["volumeName"]
+    eventually((folder / "file").exists)
+    cluster.call("DELETE", f"/api/v1/persistentvolumes/{found['spec']['volumeName']}")
+    # The folders of volumes that are gone are removed when a pod ends.
+    namespace.said("true", name="b")
+    namespace.delete("b")
+    namespace.gone("b")
+    namespace.said("true", name="c")
+    assert (folder / "file").read_text() == "kept\n"

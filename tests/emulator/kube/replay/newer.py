@@ -6,6 +6,7 @@ from typing import Any
 
 # By the field that holds them: fields and labels that came later.
 FIELDS = {
+    "metadata": ("generation",),
     "labels": ("batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name", "kubernetes.io/metadata.name"),
     "spec": (
         "completionMode",
