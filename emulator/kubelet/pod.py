@@ -94,14 +94,20 @@ class Pod:
         self.end(grace_s=grace_s)
 
     def log(self, container: str, *, previous: bool) -> LogPlace | None:
-        """Where the log of the newest run is, or of the one before it; None when there is none."""
+        """Where the log of the newest run is, or of the one before it; None when there is none.
+
+        As long as the next run has not begun, the one that ended last is both: so it is in Kubernetes.
+        """
         known = self._containers.get(container)
         number = known.number if known else self._number(container)
-        number -= 1 if previous else 0
+        if not previous and (path := self._log(container, number)):
+            return LogPlace(path, known.ended if known else None)
+        path = self._log(container, number - 1)
+        return LogPlace(path, None) if path else None
+
+    def _log(self, container: str, number: int) -> Path | None:
         path = self._services.layout.log(self.manifest, container, max(number, 0))
-        if number < 0 or not has_log(path):
-            return None
-        return LogPlace(path, known.ended if known and not previous else None)
+        return path if number >= 0 and has_log(path) else None
 
     def container(self, name: str) -> Container | None:
         """The container of that name, once it has been its turn."""
