@@ -10,7 +10,7 @@ from typing import Any
 from emulator.kubelet.api import ApiError
 from emulator.kubelet.services import Services
 from emulator.kubelet.states import PodRecord
-from emulator.kubelet.status import OWN_CONDITIONS, pod_status
+from emulator.kubelet.status import OWN_CONDITIONS, pod_status, status_patch
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Reporter:
         status = pod_status(self._base(manifest), self._record(), now=self._services.now())
         if status == self._sent:
             return
-        body = {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": status}
+        body = {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": status_patch(status)}
         await self._services.api.merge(f"{_path(manifest)}/status", body)
         self._sent = status
 

@@ -15,6 +15,8 @@ from emulator.kubelet.states import ContainerRecord, PodRecord, Running, State, 
 Manifest = Mapping[str, Any]
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+# In a strategic merge patch: the list becomes what the patch has, and is not merged.
+REPLACE = {"$patch": "replace"}
 LIVE = ("Pending", "Running")
 NOT_READY = "ContainersNotReady"
 COMPLETED = "PodCompleted"
@@ -40,6 +42,17 @@ def pod_status(pod: Manifest, record: PodRecord, *, now: datetime) -> dict[str, 
     if record.failure:
         status |= {"reason": record.failure[0], "message": record.failure[1]}
     return status
+
+
+def status_patch(status: Manifest) -> dict[str, Any]:
+    """The strategic merge patch that makes *status* that of a pod, but for the conditions that are not the kubelet's.
+
+    What such a patch merges loses nothing that it does not name: so it names what a condition does not say any more.
+    """
+    unsaid = {"reason": None, "message": None}
+    ours = [unsaid | dict(each) for each in status["conditions"] if each["type"] in OWN_CONDITIONS]
+    addresses = {"podIPs": [*status["podIPs"], REPLACE]} if "podIPs" in status else {}
+    return {**status, "conditions": ours, **addresses}
 
 
 def pod_phase(restart_policy: str, record: PodRecord) -> str:

@@ -150,11 +150,12 @@ class Cluster:
             yield
 
     def call(self, method: str, path: str, body: Any = None, *, timeout_s: float = PATIENCE_S) -> bytes:
+        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
         request = urllib.request.Request(
             self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": kind},
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as response:
@@ -206,6 +207,10 @@ class Namespace:
         spec |= {key: value for key, value in changes.items() if key in pod_fields}
         body = {"metadata": {"name": name, "labels": {"app": "x"}}, "spec": spec}
         return self.create("pods", body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Apply a strategic merge patch to what is at *path* in this namespace, `pods/a/status` for instance."""
+        return json.loads(self.cluster.call("PATCH", f"{self._path}/{path}", body))
 
     def pod(self, name: str = "a") -> Any:
         return self.cluster.get(f"{self._path}/pods/{name}")
