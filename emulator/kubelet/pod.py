@@ -78,6 +78,7 @@ class Pod:
     def update(self, manifest: dict[str, Any]) -> None:
         """Learn what the API server says now; a deletion begins the end."""
         self.manifest = manifest
+        self._reporter.learned()
         if "deletionTimestamp" in manifest["metadata"]:
             self.end(grace_s=manifest["metadata"].get("deletionGracePeriodSeconds") or 0)
 

@@ -30,6 +30,11 @@ class Reporter:
     def changed(self) -> None:
         self._dirty.set()
 
+    def learned(self) -> None:
+        """The API server tells something new of the pod: report again, unless nothing has been yet."""
+        if self._sent is not None:
+            self.changed()
+
     def close(self) -> None:
         """Report nothing any more."""
         self._closed = True
@@ -61,10 +66,10 @@ class Reporter:
 
     async def _write(self) -> None:
         manifest = self._manifest()
-        status = pod_status(self._base(manifest), self._record(), now=self._services.now())
+        status = status_patch(pod_status(self._base(manifest), self._record(), now=self._services.now()))
         if status == self._sent:
             return
-        body = {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": status_patch(status)}
+        body = {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": status}
         await self._services.api.merge(f"{_path(manifest)}/status", body)
         self._sent = status
 
@@ -79,7 +84,7 @@ class Reporter:
         status = manifest.get("status") or {}
         if self._sent is None:
             return dict(manifest)
-        ours = [each for each in self._sent["conditions"] if each["type"] in OWN_CONDITIONS]
+        ours = self._sent["conditions"]
         others = [each for each in status.get("conditions") or () if each["type"] not in OWN_CONDITIONS]
         return {**manifest, "status": {**status, "conditions": ours + others}}
 

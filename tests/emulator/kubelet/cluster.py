@@ -200,7 +200,10 @@ class Namespace:
 
     def run(self, script: str = "", *, name: str = "a", restart: str = "Never", **changes: Any) -> Any:
         """Create a pod with one container; *changes* whose name is a pod's go there, others to the container."""
-        pod_fields = ("volumes", "initContainers", "activeDeadlineSeconds", "terminationGracePeriodSeconds")
+        pod_fields = (
+            *("volumes", "initContainers", "activeDeadlineSeconds", "terminationGracePeriodSeconds"),
+            "readinessGates",
+        )
         container = {"name": "main", "image": SHELL, "command": ["sh", "-c", script]}
         container |= {key: value for key, value in changes.items() if key not in pod_fields}
         spec = {"restartPolicy": restart, "nodeName": self.cluster.node, "containers": [container]}

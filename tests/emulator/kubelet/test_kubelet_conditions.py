@@ -13,7 +13,7 @@ def conditions(status: Any) -> dict[str, Any]:
 
 def test_conditions_that_others_write_meanwhile_are_never_lost(namespace: Namespace) -> None:
     namespace.run("true", restart="Always")
-    written = []
+    written: list[str] = []
     while (namespace.pod()["status"].get("containerStatuses") or [{}])[0].get("restartCount", 0) < 2:
         written.append(f"example.com/{len(written)}")
         namespace.patch("pods/a/status", {"status": {"conditions": [{"type": written[-1], "status": "True"}]}})
@@ -41,3 +41,23 @@ def test_a_node_keeps_the_conditions_of_others_and_no_address_but_its_own(cluste
     found = cluster.get(path)["status"]
     assert "KernelDeadlock" in conditions(found)
     assert {each["type"] for each in found["addresses"]} == {"InternalIP", "Hostname"}
+
+
+def test_a_pod_is_ready_when_the_conditions_of_its_readiness_gates_are_true(namespace: Namespace) -> None:
+    def ready(status: str) -> Any:
+        pod = namespace.wait(lambda pod: conditions(pod["status"]).get("Ready", {}).get("status") == status)
+        assert conditions(pod["status"])["ContainersReady"]["status"] == "True"
+        return conditions(pod["status"])["Ready"]
+
+    def opened(status: str) -> None:
+        namespace.patch("pods/a/status", {"status": {"conditions": [{"type": "example.com/open", "status": status}]}})
+
+    namespace.run("sleep 600", readinessGates=[{"conditionType": "example.com/open"}])
+    namespace.phase("Running")
+    missing = ready("False")
+    assert missing["reason"] == "ReadinessGatesNotReady"
+    assert missing["message"] == 'corresponding condition of pod readiness gate "example.com/open" does not exist.'
+    opened("True")
+    assert "reason" not in ready("True")
+    opened("False")
+    assert ready("False")["message"] == 'the status of pod readiness gate "example.com/open" is not "True", but False'
