@@ -50,6 +50,8 @@ def container_causes(container: Object, path: str, seen: set[str], volumes: Abst
         yield required(f"{path}.image")
     elif image != image.strip():
         yield invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
+    if "restartPolicy" in container:
+        yield _restart_cause(container["restartPolicy"], path)
     yield from _port_causes(container.get("ports") or [], f"{path}.ports")
     for index, variable in enumerate(container.get("env") or []):
         yield from _env_causes(variable, f"{path}.env[{index}]")
@@ -59,6 +61,16 @@ def container_causes(container: Object, path: str, seen: set[str], volumes: Abst
     for kind in PROBES:
         if kind in container:
             yield from _probe_causes(container[kind], f"{path}.{kind}", kind)
+
+
+def _restart_cause(policy: str, path: str) -> Cause:
+    """What is wrong with a policy of one container's own: it makes a sidecar, which no kubelet here runs."""
+    field = f"{path}.restartPolicy"
+    if ".initContainers[" not in path:
+        return forbidden_field(field, "may not be set for non-init containers")
+    if policy != "Always":
+        return unsupported(field, policy, ("Always",))
+    return forbidden_field(field, "sidecar containers are not supported by this cluster")
 
 
 def _port_causes(ports: list[Object], path: str) -> Iterator[Cause]:

@@ -78,6 +78,9 @@ def test_a_container_is_refused_for_its_field(changes: dict[str, Any], field: st
         ({"tolerations": [{"key": "a", "effect": "Never"}]}, "tolerations[0].effect", "NotSupported"),
         ({"nodeSelector": {"a b": "c"}}, "nodeSelector", "Invalid"),
         ({"activeDeadlineSeconds": 0}, "activeDeadlineSeconds", "Invalid"),
+        ({"containers": [CONTAINER | {"restartPolicy": "Always"}]}, "containers[0].restartPolicy", "Forbidden"),
+        ({"initContainers": [CONTAINER | {"restartPolicy": "Always"}]}, "initContainers[0].restartPolicy", "Forbidden"),
+        ({"initContainers": [CONTAINER | {"restartPolicy": "No"}]}, "initContainers[0].restartPolicy", "NotSupported"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
