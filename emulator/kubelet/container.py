@@ -102,7 +102,7 @@ class Container:
         """See a run to its end that a kubelet before this one began."""
         failed = process.run and process.run.error
         try:
-            self._end(await self._watch(process) if failed is None else StartError(failed))
+            await self._end(await self._watch(process) if failed is None else StartError(failed))
         finally:
             await self._clean_up(process.cgroup)
 
@@ -123,7 +123,7 @@ class Container:
         self.ended = asyncio.Event()
         self._is_made(launch.container_id, launch.image_id)
         try:
-            self._end(await self._run(launch))
+            await self._end(await self._run(launch))
         finally:
             await self._clean_up(launch.cgroup)
 
@@ -257,9 +257,9 @@ class Container:
         self._tell("Warning", "BackOff", f"Back-off restarting failed container {self.record.name} in pod {pod}")
         await self._pause(pause_s)
 
-    def _end(self, how: Exit | StartError) -> None:
+    async def _end(self, how: Exit | StartError) -> None:
         if isinstance(how, Exit):
-            self._finish(how, self._preparation.folder.termination_message())
+            self._finish(how, await self._preparation.message(self.number, failed=how.code != 0))
             return
         message = f"failed to start container process: {how}"
         self._tell("Warning", "Failed", f"Error: {message}")
