@@ -66,7 +66,8 @@ def pod_phase(restart_policy: str, record: PodRecord) -> str:
         return "Failed" if gave_up else "Pending"
     if any(isinstance(each.state, Waiting) and each.last is None for each in record.containers):
         return "Failed" if record.ending else "Pending"
-    if any(each.running for each in record.containers):
+    # With a policy of Never, one waits that is run again for another image.
+    if any(each.running or (isinstance(each.state, Waiting) and not record.ending) for each in record.containers):
         return "Running"
     if restart_policy == "Always" and not record.ending:
         return "Running"

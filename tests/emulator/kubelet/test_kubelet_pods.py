@@ -137,13 +137,14 @@ def test_a_crashing_pod_has_the_log_of_the_run_that_ended_until_the_next_begins(
 
     def has_waited() -> bool:
         nonlocal ended
-        status = namespace.pod()["status"]["containerStatuses"][0]
+        status = container(namespace.pod())
+        restarts = status.get("restartCount", 0)
         reasons.add((status["state"].get("waiting") or {}).get("reason"))
-        if status["restartCount"] >= 2:
+        if restarts >= 2:
             # Not a refusal, whatever it does meanwhile.
             ended = namespace.output() or ended
             assert namespace.output(previous="true") == "run\n"
-        return "CrashLoopBackOff" in reasons and status["restartCount"] >= 5
+        return "CrashLoopBackOff" in reasons and restarts >= 5
 
     eventually(has_waited)
     assert ended == "run\n"
