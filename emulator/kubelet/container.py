@@ -149,13 +149,13 @@ class Container:
         hook = (self._spec.get("lifecycle") or {}).get("postStart")
         if hook and not self._around.stop.is_set() and await post_start(hook, self._target(process)):
             self._tell("Warning", "FailedPostStartHook", "PostStartHook failed")
-            self._end_early(process, "FailedPostStartHook")
+            self._end_early(process, "FailedPostStartHook", grace_s=self._grace_s())
         self._set(Running(started_at))
         return await self._watch(process)
 
     async def _watch(self, process: ContainerProcess) -> Exit:
         if self._around.stop.is_set():
-            self._ending.begin(self._target(process), grace_s=self._grace_s)
+            self._ending.begin(self._target(process), grace_s=self._grace_s())
         if self._around.killed.is_set():
             self._ending.kill(process, now=True)
         if self._starter.outdated:
@@ -209,7 +209,8 @@ class Container:
     def _give_up(self, kind: str) -> None:
         """End a container that failed a probe; its policy says whether it comes back."""
         if self.process is not None:
-            self._end_early(self.process, f"Container {self.record.name} failed {kind} probe, will be restarted")
+            why = f"Container {self.record.name} failed {kind} probe, will be restarted"
+            self._end_early(self.process, why, grace_s=self._grace_s(f"{kind}Probe"))
 
     @property
     def _is_renewed(self) -> bool:
@@ -218,17 +219,19 @@ class Container:
 
     def _renew(self, process: ContainerProcess) -> None:
         if self._is_renewed:
-            self._end_early(process, f"Container {self.record.name} definition changed, will be restarted")
+            why = f"Container {self.record.name} definition changed, will be restarted"
+            self._end_early(process, why, grace_s=self._grace_s())
 
-    def _end_early(self, process: ContainerProcess, why: str) -> None:
+    def _end_early(self, process: ContainerProcess, why: str, *, grace_s: float) -> None:
         self._tell("Normal", "Killing", why)
-        self._ending.begin(self._target(process), grace_s=self._grace_s)
-        asyncio.get_running_loop().call_later(self._grace_s, self._ending.kill, process)
+        self._ending.begin(self._target(process), grace_s=grace_s)
+        asyncio.get_running_loop().call_later(grace_s, self._ending.kill, process)
 
-    @property
-    def _grace_s(self) -> float:
+    def _grace_s(self, probe: str = "") -> float:
+        """How long it has to end; a probe that it fails may say so itself."""
         pod = self._around.pod
         asked = pod["metadata"].get("deletionGracePeriodSeconds")
+        asked = self._spec.get(probe, {}).get("terminationGracePeriodSeconds") if asked is None else asked
         return float(asked if asked is not None else pod["spec"].get("terminationGracePeriodSeconds") or 0)
 
     def _again(self, ended: Terminated) -> bool:

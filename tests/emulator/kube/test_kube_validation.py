@@ -58,6 +58,17 @@ def of_container(**changes: Any) -> list[tuple[str, str]]:
             "livenessProbe.successThreshold",
             "Invalid",
         ),
+        ({"livenessProbe": {"grpc": {"port": 1}}}, "livenessProbe.grpc", "Forbidden"),
+        (
+            {"livenessProbe": {"exec": {"command": ["x"]}, "terminationGracePeriodSeconds": 0}},
+            "livenessProbe.terminationGracePeriodSeconds",
+            "Invalid",
+        ),
+        (
+            {"readinessProbe": {"exec": {"command": ["x"]}, "terminationGracePeriodSeconds": 1}},
+            "readinessProbe.terminationGracePeriodSeconds",
+            "Invalid",
+        ),
         ({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}, "resources.requests", "Invalid"),
         ({"resources": {"limits": {"memory": "-1"}}}, "resources.limits[memory]", "Invalid"),
     ],

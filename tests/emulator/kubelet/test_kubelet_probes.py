@@ -36,3 +36,12 @@ def test_an_http_probe_asks_the_address_of_the_pod(namespace: Namespace) -> None
     address = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     namespace.run(serve, readinessProbe=probe, env=[address])
     namespace.wait(lambda pod: (pod["status"].get("containerStatuses") or [{}])[0].get("ready"))
+
+
+def test_a_probe_may_say_how_long_who_fails_it_has_to_end(namespace: Namespace) -> None:
+    probe = {"exec": {"command": ["false"]}, "periodSeconds": 1, "failureThreshold": 1}
+    deaf = "trap '' TERM; while :; do sleep 0.1; done"
+    given = probe | {"terminationGracePeriodSeconds": 1}
+    namespace.run(deaf, livenessProbe=given, terminationGracePeriodSeconds=600)
+    ended = namespace.phase("Failed")["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert ended["exitCode"] == 137
