@@ -203,11 +203,7 @@ def _change(
     if resource.has_generation:
         metadata(new)["generation"] = metadata(old).get("generation", 1) + (new.get("spec") != old.get("spec"))
     if not part:
-        # Kubernetes looks at the metadata of a change twice, and lists what it finds twice.
-        causes = [*changed_metadata_causes(new, old)] * 2
-        _refuse(resource, new, [*causes, *resource.validate(new), *resource.validate_update(new, old)])
-        if options.user:
-            confirm_no_escalation(cluster, resource, key.namespace, new, old, options.user)
+        _check_change(cluster, resource, key, old, new, options)
         resource.allocate(cluster.store, new)
     if _same(new, old):
         # Nothing changed: no new version, and no event for watchers.
@@ -221,6 +217,16 @@ def _change(
         version = metadata(cluster.store.delete(key))["resourceVersion"]
         return new | {"metadata": metadata(new) | {"resourceVersion": version}}
     return cluster.store.put(key, new)
+
+
+def _check_change(
+    cluster: Cluster, resource: Resource, key: Key, old: Object, new: Object, options: WriteOptions
+) -> None:
+    # Kubernetes looks at the metadata of a change twice, and lists what it finds twice.
+    causes = [*changed_metadata_causes(new, old)] * 2
+    _refuse(resource, new, [*causes, *resource.validate(new), *resource.validate_update(new, old)])
+    if options.user:
+        confirm_no_escalation(cluster, resource, key.namespace, new, old, options.user)
 
 
 def _same(new: Object, old: Object) -> bool:

@@ -64,8 +64,11 @@ class Api:
         return await self._call("DELETE", path, body=body)
 
     async def merge(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Apply a JSON merge patch: objects merge, lists are replaced."""
-        return await self._call("PATCH", path, body=body, content_type="application/merge-patch+json")
+        """Apply a strategic merge patch: objects merge, and lists as Kubernetes' types say, conditions by their type.
+
+        https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/
+        """
+        return await self._call("PATCH", path, body=body, content_type="application/strategic-merge-patch+json")
 
     async def watch(self, path: str, **query: str) -> AsyncIterator[WatchEvent]:
         """Follow *path* until the server ends the stream. An ERROR event is raised as ApiError."""

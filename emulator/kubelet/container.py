@@ -8,19 +8,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from emulator.images import PulledImage
 from emulator.kubelet.cgroups import Cgroup
-from emulator.kubelet.environment import ConfigError
-from emulator.kubelet.hooks import Ending, HookFailed, run_hook
-from emulator.kubelet.preparing import Preparation, Surroundings
+from emulator.kubelet.hooks import Ending, post_start
+from emulator.kubelet.preparing import Surroundings
 from emulator.kubelet.probes import Target
 from emulator.kubelet.probing import Prober
-from emulator.kubelet.pulling import Puller
 from emulator.kubelet.runs import Run
-from emulator.kubelet.services import BackOff, Services, Stopped, shown_delay, unless_stopped
+from emulator.kubelet.services import BackOff, Services, Stopped, shown_delay
 from emulator.kubelet.spawning import ContainerProcess, Exit, Launch, StartError
+from emulator.kubelet.starting import Changed, Starter
 from emulator.kubelet.states import ContainerRecord, Running, State, Terminated, Waiting
-from emulator.kubelet.volumes import VolumeError
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +41,7 @@ class Container:
         self._spec, self._around, self._services = spec, around, services
         kind = "initContainers" if around.is_init else "containers"
         self._field_path = f"spec.{kind}{{{spec['name']}}}"
-        self._preparation = Preparation(spec=spec, around=around, services=services, tell=self._tell)
+        self._starter = Starter(spec, around, services, tell=self._tell, wait=self._wait_because)
         self._ending = Ending(spec, self._tell)
         self._pauses = BackOff(services.timing)
         self._last = record.last
@@ -67,7 +64,8 @@ class Container:
             self._last = state
         ran = isinstance(state, Running) and left.number == self.record.restarts
         self.number = left.number
-        self.process = ContainerProcess(self._preparation.record, left, cgroup=self._preparation.cgroup(left.number))
+        prepared = self._starter.preparation
+        self.process = ContainerProcess(prepared.record, left, cgroup=prepared.cgroup(left.number))
         self.ended = asyncio.Event()
         self._is_made(left.container_id, left.image_id)
         if left.started_at is not None:
@@ -77,6 +75,14 @@ class Container:
 
     async def live(self) -> Terminated:
         """Run, again and again as the policy says; return how it ended for good. Raises Stopped."""
+        try:
+            return await self._runs()
+        except Stopped:
+            if isinstance(self.record.state, Running) and self._last:
+                self._set(self._last)
+            raise
+
+    async def _runs(self) -> Terminated:
         if self.process:
             await self._go_on(self.process)
         while True:
@@ -86,6 +92,15 @@ class Container:
                     return ended
                 await self._back_off(ended)
             await self._one_run()
+
+    def change(self, spec: Mapping[str, Any]) -> None:
+        """Go on with another image: what runs is started again, whatever the policy says; not so an init container."""
+        if spec["image"] == self._spec["image"]:
+            return
+        self._spec = spec
+        self._starter.change(spec)
+        if self.process:
+            self._renew(self.process)
 
     def stop(self, *, grace_s: float) -> None:
         """Ask the process to end, if there is one; after *grace_s* somebody is to `kill` it."""
@@ -102,7 +117,7 @@ class Container:
         """See a run to its end that a kubelet before this one began."""
         failed = process.run and process.run.error
         try:
-            self._end(await self._watch(process) if failed is None else StartError(failed))
+            await self._end(await self._watch(process) if failed is None else StartError(failed))
         finally:
             await self._clean_up(process.cgroup)
 
@@ -110,27 +125,18 @@ class Container:
         if self._around.stop.is_set():
             raise Stopped
         await self._around.mounted()
-        image = await self._image()
-        while True:
-            try:
-                launch = await self._preparation.launch(image, self.number)
-                break
-            except (ConfigError, VolumeError, ValueError, OSError) as error:
-                self._wait_because("CreateContainerConfigError", str(error))
-                self._tell("Warning", "Failed", f"Error: {error}")
-                await self._pause(self._services.timing.retry_s)
+        launch = await self._starter.launch(self.number)
         self._tell("Normal", "Created", f"Created container {self.record.name}")
         self.ended = asyncio.Event()
         self._is_made(launch.container_id, launch.image_id)
         try:
-            self._end(await self._run(launch))
+            await self._end(await self._run(launch))
         finally:
             await self._clean_up(launch.cgroup)
 
     def _is_made(self, container_id: str, image_id: str) -> None:
-        self.record = replace(
-            self.record, restarts=self.number, last=self._last, container_id=container_id, image_id=image_id
-        )
+        made = replace(self.record, restarts=self.number, last=self._last, image=self._spec["image"])
+        self.record = replace(made, container_id=container_id, image_id=image_id)
 
     async def _run(self, launch: Launch) -> Exit | StartError:
         try:
@@ -141,28 +147,19 @@ class Container:
         self._tell("Normal", "Started", f"Started container {self.record.name}")
         started_at = process.run and process.run.started_at or self._services.now()
         hook = (self._spec.get("lifecycle") or {}).get("postStart")
-        if hook and not self._around.stop.is_set():
-            await self._post_start(hook, process)
+        if hook and not self._around.stop.is_set() and await post_start(hook, self._target(process)):
+            self._tell("Warning", "FailedPostStartHook", "PostStartHook failed")
+            self._end_early(process, "FailedPostStartHook", grace_s=self._grace_s())
         self._set(Running(started_at))
         return await self._watch(process)
 
-    async def _post_start(self, hook: Mapping[str, Any], process: ContainerProcess) -> None:
-        """Until the hook is done, or the container has ended without it."""
-        hooked = asyncio.ensure_future(run_hook(hook, self._target(process)))
-        ending = asyncio.ensure_future(process.ended())
-        await asyncio.wait({hooked, ending}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (hooked, ending):
-            task.cancel()
-        [failure, _] = await asyncio.gather(hooked, ending, return_exceptions=True)
-        if isinstance(failure, HookFailed):
-            self._tell("Warning", "FailedPostStartHook", "PostStartHook failed")
-            self._end_early(process, "FailedPostStartHook")
-
     async def _watch(self, process: ContainerProcess) -> Exit:
         if self._around.stop.is_set():
-            self._ending.begin(self._target(process), grace_s=self._grace_s)
+            self._ending.begin(self._target(process), grace_s=self._grace_s())
         if self._around.killed.is_set():
             self._ending.kill(process, now=True)
+        if self._starter.outdated:
+            self._renew(process)
         probing = asyncio.ensure_future(self._probe(process))
         try:
             return await process.wait()
@@ -177,18 +174,7 @@ class Container:
             self.ended.set()
         if cgroup:
             cgroup.remove()
-        await asyncio.to_thread(self._preparation.folder.remove)
-
-    async def _image(self) -> PulledImage:
-        return await Puller(
-            spec=self._spec,
-            services=self._services,
-            stop=self._around.stop,
-            tell=self._tell,
-            wait=self._wait_because,
-            pause=self._pause,
-            apart=self._preparation.apart,
-        ).image()
+        await asyncio.to_thread(self._starter.preparation.folder.remove)
 
     async def _probe(self, process: ContainerProcess) -> None:
         if not process.alive:
@@ -223,17 +209,29 @@ class Container:
     def _give_up(self, kind: str) -> None:
         """End a container that failed a probe; its policy says whether it comes back."""
         if self.process is not None:
-            self._end_early(self.process, f"Container {self.record.name} failed {kind} probe, will be restarted")
-
-    def _end_early(self, process: ContainerProcess, why: str) -> None:
-        self._tell("Normal", "Killing", why)
-        self._ending.begin(self._target(process), grace_s=self._grace_s)
-        asyncio.get_running_loop().call_later(self._grace_s, self._ending.kill, process)
+            why = f"Container {self.record.name} failed {kind} probe, will be restarted"
+            self._end_early(self.process, why, grace_s=self._grace_s(f"{kind}Probe"))
 
     @property
-    def _grace_s(self) -> float:
+    def _is_renewed(self) -> bool:
+        """Whether it is run again for another image, whatever its policy says."""
+        return self._starter.outdated and not self._around.is_init and not self._around.stop.is_set()
+
+    def _renew(self, process: ContainerProcess) -> None:
+        if self._is_renewed:
+            why = f"Container {self.record.name} definition changed, will be restarted"
+            self._end_early(process, why, grace_s=self._grace_s())
+
+    def _end_early(self, process: ContainerProcess, why: str, *, grace_s: float) -> None:
+        self._tell("Normal", "Killing", why)
+        self._ending.begin(self._target(process), grace_s=grace_s)
+        asyncio.get_running_loop().call_later(grace_s, self._ending.kill, process)
+
+    def _grace_s(self, probe: str = "") -> float:
+        """How long it has to end; a probe that it fails may say so itself."""
         pod = self._around.pod
         asked = pod["metadata"].get("deletionGracePeriodSeconds")
+        asked = self._spec.get(probe, {}).get("terminationGracePeriodSeconds") if asked is None else asked
         return float(asked if asked is not None else pod["spec"].get("terminationGracePeriodSeconds") or 0)
 
     def _again(self, ended: Terminated) -> bool:
@@ -245,7 +243,7 @@ class Container:
         return bool(policy == "Always" or (policy == "OnFailure" and not ended.succeeded))
 
     async def _back_off(self, ended: Terminated) -> None:
-        """Wait before the next run, except before the second of all."""
+        """Wait before the next run, except before the second of all, and no longer than for another image."""
         self._last = ended
         self.number += 1
         pause_s, metadata = self._pauses.after(ended), self._around.pod["metadata"]
@@ -255,11 +253,14 @@ class Container:
         why = f"restarting failed container={self.record.name} pod={pod}"
         self._wait_because("CrashLoopBackOff", f"back-off {shown_delay(pause_s)} {why}")
         self._tell("Warning", "BackOff", f"Back-off restarting failed container {self.record.name} in pod {pod}")
-        await self._pause(pause_s)
+        try:
+            await self._starter.pause(pause_s)
+        except Changed:
+            self._pauses = BackOff(self._services.timing)
 
-    def _end(self, how: Exit | StartError) -> None:
+    async def _end(self, how: Exit | StartError) -> None:
         if isinstance(how, Exit):
-            self._finish(how, self._preparation.folder.termination_message())
+            self._finish(how, await self._starter.preparation.message(self.number, failed=how.code != 0))
             return
         message = f"failed to start container process: {how}"
         self._tell("Warning", "Failed", f"Error: {message}")
@@ -267,16 +268,21 @@ class Container:
 
     def _finish(self, how: Exit, message: str) -> None:
         running = self.record.state
-        self._set(
-            Terminated(
-                exit_code=how.code,
-                reason=how.told_reason,
-                message=message,
-                started_at=running.started_at if isinstance(running, Running) else None,
-                finished_at=how.finished_at or self._services.now(),
-                container_id=self.record.container_id,
-            )
+        ended = Terminated(
+            exit_code=how.code,
+            reason=how.told_reason,
+            message=message,
+            started_at=running.started_at if isinstance(running, Running) else None,
+            finished_at=how.finished_at or self._services.now(),
+            container_id=self.record.container_id,
         )
+        if not self._is_renewed:
+            self._set(ended)
+            return
+        # Nobody learns of an end that is none of the pod's: with a policy of Never, it would have failed.
+        self._last = ended
+        self.number += 1
+        self._pauses = BackOff(self._services.timing)
 
     def _set(self, state: State) -> None:
         self.record = self._as_new(state)
@@ -287,11 +293,8 @@ class Container:
         return replace(self.record, state=state, passes_probe=ready, started=started)
 
     def _wait_because(self, reason: str, message: str) -> None:
-        self.record = replace(self.record, last=self._last)
+        self.record = replace(self.record, last=self._last, image=self._spec["image"])
         self._set(Waiting(reason, message))
-
-    async def _pause(self, seconds: float) -> None:
-        await unless_stopped(self._around.stop, asyncio.sleep(seconds))
 
     def _tell(self, kind: str, reason: str, message: str) -> None:
         self._services.events.tell(self._around.pod, kind, reason, message, field_path=self._field_path)

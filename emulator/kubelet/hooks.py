@@ -44,6 +44,17 @@ async def run_hook(hook: Mapping[str, Any], target: Target) -> None:
         raise HookFailed(str(error) or type(error).__name__) from error
 
 
+async def post_start(hook: Mapping[str, Any], target: Target) -> bool:
+    """Wait until the hook is done, or the container has ended without it; tell whether it failed."""
+    hooked = asyncio.ensure_future(run_hook(hook, target))
+    ending = asyncio.ensure_future(target.process.ended())
+    await asyncio.wait({hooked, ending}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (hooked, ending):
+        task.cancel()
+    [failure, _] = await asyncio.gather(hooked, ending, return_exceptions=True)
+    return isinstance(failure, HookFailed)
+
+
 class Ending:
     """How a container is made to end: first its preStop hook, then it is asked, and at last killed."""
 

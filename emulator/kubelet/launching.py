@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from emulator.images import PulledImage
 from emulator.kubelet.cgroups import Limits
 from emulator.kubelet.identity import HOME, NAME, User, group_file, passwd_file, user_of
 from emulator.kubelet.layout import Layout, remove_tree
+from emulator.kubelet.logs import LogOptions, read_log
+from emulator.kubelet.names import mount_path
 from emulator.kubelet.ownership import give
 from emulator.kubelet.quantity import parse_quantity
 from emulator.kubelet.sandbox import Mount, Sandbox
@@ -22,6 +25,8 @@ DEFAULTS = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": HOME}
 # As container runtimes have it, whatever the client's is.
 TERMINAL = {"TERM": "xterm"}
 TERMINATION_LOG = "/dev/termination-log"
+# What of a log may be a message, as in Kubernetes.
+_LOG_LINES, _LOG_BYTES = 80, 2048
 _HOME = re.compile(re.escape(HOME) + r"(?=$|[/:])")
 _LONGEST_MESSAGE_BYTES = 4096
 # Mounts that every container has.
@@ -91,11 +96,24 @@ class ContainerFolder:
         remove_tree(self.environment)
 
     def termination_message(self) -> str:
+        """The end of what the container wrote to its file for that."""
         try:
             with self.termination_log.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _LONGEST_MESSAGE_BYTES))
                 return file.read(_LONGEST_MESSAGE_BYTES).decode(errors="replace")
         except OSError:
             return ""
+
+
+async def end_of_log(log: Path) -> str:
+    """The end of a log, which stands in for the message of a container that failed without one.
+
+    https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+    """
+    said = bytearray()
+    async for piece in read_log(log, LogOptions(tail_lines=_LOG_LINES)):
+        said = (said + piece)[-_LOG_BYTES:]
+    return said.decode(errors="replace")
 
 
 def environment_of(image: PulledImage, pod: Mapping[str, Any], own: Mapping[str, str], *, tty: bool) -> dict[str, str]:
@@ -121,9 +139,10 @@ def sandbox_of(
         Mount(str(folder.tmp), "/tmp", read_only=False),
         Mount(str(folder.var_tmp), "/var/tmp", read_only=False),
         *(Mount(str(folder.path / name), f"/etc/{name}") for name in ("hosts", "passwd", "group")),
-        Mount(str(folder.termination_log), TERMINATION_LOG, read_only=False),
         *(Mount(str(path.resolve()), str(path)) for path in seen if path.exists()),
         *volumes,
+        # It may lie in a volume.
+        _termination_log(container, folder),
     ]
     return Sandbox(
         hostname=host_name(pod),
@@ -134,6 +153,12 @@ def sandbox_of(
         masked=tuple(map(str, layout.masked)),
         user=user_of(pod, container),
     )
+
+
+def _termination_log(container: Mapping[str, Any], folder: ContainerFolder) -> Mount:
+    path = container.get("terminationMessagePath") or TERMINATION_LOG
+    target = path if path == TERMINATION_LOG else mount_path(path)
+    return Mount(str(folder.termination_log), target, read_only=False)
 
 
 def fitted(

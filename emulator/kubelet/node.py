@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from emulator.kubelet.api import Api, ApiError
-from emulator.kubelet.status import timestamp
+from emulator.kubelet.status import REPLACE, timestamp
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +106,9 @@ class Heartbeat:
         status = node_status(facts, since=self._since, now=self._now())
         path = f"/api/v1/nodes/{facts.name}"
         try:
-            await self._api.merge(f"{path}/status", {"status": status})
+            # The real kubelet has its addresses replaced, too.
+            addresses = [*status["addresses"], REPLACE]
+            await self._api.merge(f"{path}/status", {"status": status | {"addresses": addresses}})
         except ApiError as error:
             if error.code != 404:
                 raise

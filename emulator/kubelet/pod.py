@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from emulator.kubelet.addresses import NoAddress
-from emulator.kubelet.claims import folder_of, resolve_claim
 from emulator.kubelet.container import Container
-from emulator.kubelet.environment import Downward, Source, Sources
 from emulator.kubelet.logs import has_log
+from emulator.kubelet.mounting import Mounting
 from emulator.kubelet.names import UnsafeName, check_pod
 from emulator.kubelet.preparing import Surroundings
 from emulator.kubelet.reporter import Reporter
 from emulator.kubelet.runs import Run
-from emulator.kubelet.services import Services, Stopped, unless_stopped
-from emulator.kubelet.sources import fetch_sources
+from emulator.kubelet.services import Services, Stopped
 from emulator.kubelet.states import ContainerRecord, PodRecord, Waiting, is_begun
 from emulator.kubelet.status import parse_timestamp, records_of
-from emulator.kubelet.volumes import Volume, VolumeError, make_volume, volume_references
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +42,20 @@ class Pod:
         self._services = services
         self._stop = asyncio.Event()
         self._killed = asyncio.Event()
-        self._mounting = asyncio.Lock()
         self._left: dict[str, Run] = {}
         self._deleted = asyncio.Event()
         self._containers: dict[str, Container] = {}
         self._records = records_of(manifest, now=services.now())
-        self._volumes: dict[str, Volume] = {}
         self._pod_ip = ""
+        self._mounting = Mounting(
+            services,
+            self.manifest_now,
+            pod_ip=lambda: self._pod_ip,
+            stop=self._stop,
+            in_use=lambda: any(each.process for each in self._containers.values()),
+        )
+        self._deadline: asyncio.TimerHandle | None = None
+        self._living = False
         self._failure: tuple[str, str] | None = None
         self._ending = False
         self._killers: list[asyncio.TimerHandle] = []
@@ -76,8 +80,13 @@ class Pod:
             await asyncio.gather(reporting, return_exceptions=True)
 
     def update(self, manifest: dict[str, Any]) -> None:
-        """Learn what the API server says now; a deletion begins the end."""
+        """Learn what the API server says now: another image or deadline takes effect, a deletion begins the end."""
         self.manifest = manifest
+        self._reporter.learned()
+        for each in [*(manifest["spec"].get("initContainers") or ()), *manifest["spec"]["containers"]]:
+            if known := self._containers.get(each["name"]):
+                known.change(each)
+        self._heed_deadline()
         if "deletionTimestamp" in manifest["metadata"]:
             self.end(grace_s=manifest["metadata"].get("deletionGracePeriodSeconds") or 0)
 
@@ -94,14 +103,20 @@ class Pod:
         self.end(grace_s=grace_s)
 
     def log(self, container: str, *, previous: bool) -> LogPlace | None:
-        """Where the log of the newest run is, or of the one before it; None when there is none."""
+        """Where the log of the newest run is, or of the one before it; None when there is none.
+
+        As long as the next run has not begun, the one that ended last is both: so it is in Kubernetes.
+        """
         known = self._containers.get(container)
         number = known.number if known else self._number(container)
-        number -= 1 if previous else 0
+        if not previous and (path := self._log(container, number)):
+            return LogPlace(path, known.ended if known else None)
+        path = self._log(container, number - 1)
+        return LogPlace(path, None) if path else None
+
+    def _log(self, container: str, number: int) -> Path | None:
         path = self._services.layout.log(self.manifest, container, max(number, 0))
-        if number < 0 or not has_log(path):
-            return None
-        return LogPlace(path, known.ended if known and not previous else None)
+        return path if number >= 0 and has_log(path) else None
 
     def container(self, name: str) -> Container | None:
         """The container of that name, once it has been its turn."""
@@ -137,7 +152,8 @@ class Pod:
         except UnsafeName as error:
             self._fail("InvalidPod", str(error))
             return
-        deadline = self._deadline()
+        self._living = True
+        self._heed_deadline()
         try:
             await self._meet_again()
             self._reporter.changed()
@@ -152,8 +168,8 @@ class Pod:
             self._kill(True)
             self._fail("InvalidPod", f"{type(error).__name__}: {error}")
         finally:
-            if deadline:
-                deadline.cancel()
+            self._living = False
+            self._heed_deadline()
             self._reporter.changed()
 
     async def _meet_again(self) -> None:
@@ -170,13 +186,14 @@ class Pod:
                     self._container(each, is_init=key == "initContainers")
 
     async def _run_containers(self) -> None:
-        spec = self.manifest["spec"]
-        for each in spec.get("initContainers") or ():
+        for name in [each["name"] for each in self.manifest["spec"].get("initContainers") or ()]:
+            # As it is by then: the image of one that waits for its turn may change.
+            each = next(each for each in self.manifest["spec"]["initContainers"] if each["name"] == name)
             ended = await self._container(each, is_init=True).live()
             if not ended.succeeded:
                 return
         self._initialized()
-        containers = [self._container(each, is_init=False) for each in spec["containers"]]
+        containers = [self._container(each, is_init=False) for each in self.manifest["spec"]["containers"]]
         ends = await asyncio.gather(*(each.live() for each in containers), return_exceptions=True)
         for end in ends:
             if isinstance(end, BaseException):
@@ -200,13 +217,13 @@ class Pod:
             return self._containers[spec["name"]]
         around = Surroundings(
             pod=self.manifest,
-            volumes=self._volumes,
+            volumes=self._mounting.volumes,
             pod_ip=self._pod_ip,
             is_init=is_init,
             stop=self._stop,
             killed=self._killed,
-            mounted=self._mount,
-            fetch=self._fetch,
+            mounted=self._mounting.mount,
+            fetch=self._mounting.fetch,
             changed=self._reporter.changed,
         )
         first = next(each for group in self._records for each in group if each.name == spec["name"])
@@ -214,60 +231,14 @@ class Pod:
         self._containers[spec["name"]] = container
         return container
 
-    async def _mount(self) -> None:
-        """Make the volumes that are not there yet. Raises Stopped."""
-        async with self._mounting:
-            for volume in self.manifest["spec"].get("volumes") or ():
-                if volume["name"] not in self._volumes:
-                    self._volumes[volume["name"]] = await self._made_at_last(volume)
-
-    async def _made_at_last(self, volume: Mapping[str, Any]) -> Volume:
-        while True:
-            try:
-                return await self._made(volume)
-            except (VolumeError, ValueError, OSError) as error:
-                message = f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}'
-                self._services.events.tell(self.manifest, "Warning", "FailedMount", message)
-                await unless_stopped(self._stop, asyncio.sleep(self._services.timing.retry_s))
-
-    async def _made(self, volume: Mapping[str, Any]) -> Volume:
-        services = self._services
-        if "persistentVolumeClaim" in volume:
-            found = resolve_claim(services.api, self.manifest["metadata"]["namespace"], volume)
-            volume = await unless_stopped(self._stop, found)
-        elif "csi" in volume:
-            raise VolumeError("inline CSI volumes are not supported")
-        sources = await unless_stopped(self._stop, self._fetch(volume_references(volume)))
-        downward = Downward(
-            pod=self.manifest, pod_ip=self._pod_ip, host_ip=services.host_ip, allocatable=services.allocatable
-        )
-        folder = folder_of(services.layout, volume, services.layout.volume(self.manifest, volume["name"]))
-        allowed = services.layout.allowed_host_paths
-        made = await asyncio.to_thread(
-            make_volume,
-            volume,
-            folder=folder,
-            sources=sources,
-            downward=downward,
-            allowed=allowed,
-            owner=services.runtime.account,
-            # Containers that run have its files open, and see the folder that is there.
-            keep=any(each.process for each in self._containers.values()),
-        )
-        if made.note:
-            services.events.tell(self.manifest, "Warning", "FailedMount", made.note)
-        return made
-
-    async def _fetch(self, wanted: Iterable[Source]) -> Sources:
-        services, namespace = self._services, self.manifest["metadata"]["namespace"]
-        return await fetch_sources(services.api, namespace, wanted, retry_s=services.timing.retry_s)
-
-    def _deadline(self) -> asyncio.TimerHandle | None:
+    def _heed_deadline(self) -> None:
+        if self._deadline:
+            self._deadline.cancel()
+            self._deadline = None
         seconds = self.manifest["spec"].get("activeDeadlineSeconds")
-        if not seconds:
-            return None
-        left = seconds - (self._services.now() - self._started_at).total_seconds()
-        return asyncio.get_running_loop().call_later(max(0, left), self._too_long)
+        if seconds and self._living and self._failure is None:
+            left = seconds - (self._services.now() - self._started_at).total_seconds()
+            self._deadline = asyncio.get_running_loop().call_later(max(0, left), self._too_long)
 
     def _too_long(self) -> None:
         message = "Pod was active on the node longer than the specified deadline"

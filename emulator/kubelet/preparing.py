@@ -22,6 +22,7 @@ from emulator.kubelet.identity import refused, user_of
 from emulator.kubelet.images import host_paths, image_id
 from emulator.kubelet.launching import (
     ContainerFolder,
+    end_of_log,
     environment_of,
     fitted,
     hosts_file,
@@ -113,6 +114,13 @@ class Preparation:
         for each in undone:
             self.tell("Warning", "FailedMount", each)
         return self._launch(argv, sandbox, limits, image_id(image), number)
+
+    async def message(self, number: int, *, failed: bool) -> str:
+        """What the run of that number had to say at its end."""
+        said = self.folder.termination_message()
+        if said or not failed or self.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+            return said
+        return await end_of_log(self.services.layout.log(self.around.pod, self.spec["name"], number))
 
     def _launch(self, argv: tuple[str, ...], sandbox: Sandbox, limits: Limits, image: str, number: int) -> Launch:
         around, services = self.around, self.services

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from emulator.kubelet.process import Runtime
 from emulator.kubelet.spawning import ContainerProcess, StartError
+
+# Those that Go follows, and how often.
+_REDIRECTS = (301, 302, 303, 307, 308)
+_MOST_REQUESTS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +87,27 @@ async def _http(action: Mapping[str, Any], target: Target) -> None:
     scheme, path = (action.get("scheme") or "HTTP").lower(), action.get("path") or "/"
     url = f"{scheme}://{host}:{_port(action, target)}/{path.lstrip('/')}"
     headers = {each["name"]: each["value"] for each in action.get("httpHeaders") or ()}
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(url, headers=headers, allow_redirects=False, ssl=False) as response,
-    ):
-        if not 200 <= response.status < 400:
-            raise Failed(f"HTTP probe failed with statuscode: {response.status}")
+    async with aiohttp.ClientSession(headers=headers) as session:
+        status = await _last_status(session, URL(url))
+    if not 200 <= status < 400:
+        raise Failed(f"HTTP probe failed with statuscode: {status}")
+
+
+async def _last_status(session: aiohttp.ClientSession, url: URL) -> int:
+    """Follow redirects, but to no other host: that there is one counts as the answer then.
+
+    https://github.com/kubernetes/kubernetes/blob/v1.31.0/pkg/probe/http/http.go
+    """
+    host = url.host
+    for _ in range(_MOST_REQUESTS):
+        async with session.get(url, allow_redirects=False, ssl=False) as response:
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or not location:
+                return response.status
+            url = response.url.join(URL(location))
+            if url.host != host:
+                return response.status
+    raise Failed(f"stopped after {_MOST_REQUESTS} redirects")
 
 
 async def _tcp(action: Mapping[str, Any], target: Target) -> None:

@@ -19,9 +19,9 @@ from typing import Any, Protocol
 from emulator.kubelet.identity import User, container_account
 from emulator.kubelet.names import check_text
 from emulator.kubelet.ownership import closed_to
-from emulator.kubelet.sandbox import REPLACED, Machine, Mount, Sandbox, bubblewrap_options
+from emulator.kubelet.sandbox import REPLACED, Bind, Machine, Mount, Sandbox, bubblewrap_options, by_path
 from emulator.kubelet.spawning import CLEAN, ContainerProcess, Launch, Shell, StartError, passed, spawn
-from emulator.kubelet.stage import staged
+from emulator.kubelet.stage import open_source, staged
 
 ENTER = Path(__file__).with_name("enter.py")
 STAGE = Path(__file__).with_name("stage.py")
@@ -47,17 +47,23 @@ class Runtime(Protocol):
 
 
 class Bubblewrap:
-    """Every container in namespaces of its own, which end with their first process."""
+    """Every container in namespaces of its own, which end with their first process.
+
+    A program that *opens* takes what is to be mounted as open files; for root that is done otherwise."""
 
     isolated = True
 
-    def __init__(self, program: str, account: User | None) -> None:
+    def __init__(self, program: str, account: User | None, *, opens: bool = True) -> None:
         self.account = account
         self._program = program
+        self._opens = opens
 
     async def start(self, launch: Launch) -> ContainerProcess:
-        with self.prepared(launch.sandbox) as (command, fds):
-            return await spawn(launch, Shell(wrapper=command, argv=launch.argv, passed=fds))
+        try:
+            with self.prepared(launch.sandbox) as (command, fds):
+                return await spawn(launch, Shell(wrapper=command, argv=launch.argv, passed=fds))
+        except OSError as error:
+            raise StartError(f"the sandbox cannot be prepared: {error}") from error
 
     async def execute(self, process: ContainerProcess, command: Sequence[str]) -> int:
         if process.main is None:
@@ -69,18 +75,44 @@ class Bubblewrap:
     @contextmanager
     def prepared(self, sandbox: Sandbox) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
         """The command that makes *sandbox*, to be completed by more options and what to run, and the files that it
-        reads."""
+        reads. Raises OSError."""
         if self.account is None:
-            with passed(_text_of(bubblewrap_options(sandbox, Machine()))) as fd:
-                yield (self._program, "--args", str(fd)), (fd,)
+            with _bound(sandbox, opens=self._opens) as (opened, fds):
+                options = _text_of(bubblewrap_options(sandbox, Machine(), opened))
+                with passed(options) as fd:
+                    yield (self._program, "--args", str(fd)), (fd, *fds)
             return
         sandbox = _reachable(sandbox, self.account)
         sources = list(dict.fromkeys(each.source for each in sandbox.mounts))
         places = {source: staged(number) for number, source in enumerate(sources)}
-        options = _text_of(bubblewrap_options(sandbox, Machine(), places))
+
+        def bind(source: str, read_only: bool) -> tuple[str, str]:
+            return by_path(places.get(source, source), read_only)
+
+        options = _text_of(bubblewrap_options(sandbox, Machine(), bind))
         with passed(options) as fd, passed(json.dumps(sources).encode()) as sources_fd:
             stage = (*_SCRIPT, str(STAGE), *map(str, (self.account.uid, self.account.gid, sources_fd)))
             yield (*stage, self._program, "--args", str(fd)), (fd, sources_fd)
+
+
+@contextmanager
+def _bound(sandbox: Sandbox, *, opens: bool) -> Iterator[tuple[Bind, list[int]]]:
+    """How to mount what *sandbox* mounts: as the files that are opened for it, which are in the list. Bubblewrap makes
+    sure that these are what it mounted, whatever a container puts in their place meanwhile."""
+    sources, fds = {each.source for each in sandbox.mounts} if opens else set(), list[int]()
+
+    def bind(source: str, read_only: bool) -> tuple[str, str]:
+        if source not in sources:
+            return by_path(source, read_only)
+        # One for each mount: bubblewrap closes it then, and what nobody closes, the container has.
+        fds.append(open_source(source))
+        return ("--ro-bind-fd" if read_only else "--bind-fd", str(fds[-1]))
+
+    try:
+        yield bind, fds
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def _text_of(options: Sequence[str]) -> bytes:
@@ -150,7 +182,10 @@ def find_runtime() -> Bubblewrap | None:
     program = shutil.which("bwrap")
     if program is None:
         return None
-    runtime = Bubblewrap(program, container_account())
+    account, opens = container_account(), _opens(program)
+    if account is None and not opens:
+        log.warning("this bubblewrap has no --bind-fd: a container could make a subPath lead out of its volume")
+    runtime = Bubblewrap(program, account, opens=opens)
     sandbox = Sandbox(hostname="test", working_dir="/", environment=CLEAN, mounts=(Mount("/usr", "/usr"),))
     try:
         with runtime.prepared(sandbox) as (command, fds):
@@ -168,3 +203,13 @@ def find_runtime() -> Bubblewrap | None:
     if tried.returncode:
         log.warning("bubblewrap: %s", tried.stderr.decode(errors="replace").strip())
     return runtime if tried.returncode == 0 else None
+
+
+def _opens(program: str) -> bool:
+    """Whether this bubblewrap mounts what is opened for it (--bind-fd, which came with the correction of
+    CVE-2024-42472)."""
+    try:
+        said = subprocess.run([program, "--help"], env=CLEAN, capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return b"--bind-fd" in said.stdout

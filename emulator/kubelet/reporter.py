@@ -10,7 +10,7 @@ from typing import Any
 from emulator.kubelet.api import ApiError
 from emulator.kubelet.services import Services
 from emulator.kubelet.states import PodRecord
-from emulator.kubelet.status import OWN_CONDITIONS, pod_status
+from emulator.kubelet.status import OWN_CONDITIONS, pod_status, status_patch
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,11 @@ class Reporter:
 
     def changed(self) -> None:
         self._dirty.set()
+
+    def learned(self) -> None:
+        """The API server tells something new of the pod: report again, unless nothing has been yet."""
+        if self._sent is not None:
+            self.changed()
 
     def close(self) -> None:
         """Report nothing any more."""
@@ -61,7 +66,7 @@ class Reporter:
 
     async def _write(self) -> None:
         manifest = self._manifest()
-        status = pod_status(self._base(manifest), self._record(), now=self._services.now())
+        status = status_patch(pod_status(self._base(manifest), self._record(), now=self._services.now()))
         if status == self._sent:
             return
         body = {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": status}
@@ -79,7 +84,7 @@ class Reporter:
         status = manifest.get("status") or {}
         if self._sent is None:
             return dict(manifest)
-        ours = [each for each in self._sent["conditions"] if each["type"] in OWN_CONDITIONS]
+        ours = self._sent["conditions"]
         others = [each for each in status.get("conditions") or () if each["type"] not in OWN_CONDITIONS]
         return {**manifest, "status": {**status, "conditions": ours + others}}
 

@@ -8,7 +8,7 @@ one's content below it, and a visible one shows through a hidden one above it.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +22,9 @@ REPLACED = ("dev", "home", "proc", "run", "tmp")
 
 # Links of the machine that lead to links; more is a loop.
 _LONGEST_CHAIN = 4
-_NOWHERE_ELSE: Mapping[str, str] = {}
+
+# From a source, and whether it is read-only, to the option that mounts it and that option's own words for the source.
+Bind = Callable[[str, bool], tuple[str, str]]
 
 
 class Kind(StrEnum):
@@ -71,9 +73,13 @@ class Sandbox:
     user: User = JOVYAN
 
 
-def bubblewrap_options(sandbox: Sandbox, tree: Tree, staged: Mapping[str, str] = _NOWHERE_ELSE) -> list[str]:
-    """Return the options that make *sandbox*; the command is still to follow. *staged* tells where else a mount's
-    source is found.
+def by_path(source: str, read_only: bool) -> tuple[str, str]:
+    """Have *source* mounted from where it is when bubblewrap comes to it."""
+    return ("--ro-bind" if read_only else "--bind", source)
+
+
+def bubblewrap_options(sandbox: Sandbox, tree: Tree, bind: Bind = by_path) -> list[str]:
+    """Return the options that make *sandbox*; the command is still to follow. *bind* is asked once for every mount.
 
     They hold the whole environment, so pass them with `--args`, where no other user can read them.
     """
@@ -84,11 +90,11 @@ def bubblewrap_options(sandbox: Sandbox, tree: Tree, staged: Mapping[str, str] =
         options += ["--setenv", name, value]
     options += ["--tmpfs", "/"]
     for layer in layers:
-        options += layer.options(staged)
+        options += layer.options(bind)
     # Nothing is mounted over parts of /proc: the kernel would let no sandbox inside of this one have its own. That the
     # kernel's settings cannot be written is due to who the container is, which is never root.
     options += ["--dev", "/dev", "--proc", "/proc"]
-    options += _in_dev(sandbox, staged)
+    options += _in_dev(sandbox, bind)
     # An empty file system that could be written to would be memory that nobody counts.
     for layer in layers:
         if isinstance(layer, _Empty):
@@ -108,8 +114,8 @@ class _Bound:
     target: str
     read_only: bool
 
-    def options(self, staged: Mapping[str, str]) -> list[str]:
-        return ["--ro-bind" if self.read_only else "--bind", staged.get(self.source, self.source), self.target]
+    def options(self, bind: Bind) -> list[str]:
+        return [*bind(self.source, self.read_only), self.target]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class _Linked:
     source: str
     target: str
 
-    def options(self, staged: Mapping[str, str]) -> list[str]:
+    def options(self, bind: Bind) -> list[str]:
         return ["--symlink", self.source, self.target]
 
 
@@ -125,7 +131,7 @@ class _Linked:
 class _Empty:
     target: str
 
-    def options(self, staged: Mapping[str, str]) -> list[str]:
+    def options(self, bind: Bind) -> list[str]:
         return ["--tmpfs", self.target]
 
 
@@ -223,9 +229,9 @@ def _is_in_dev(path: str) -> bool:
     return path == "/dev" or path.startswith("/dev/")
 
 
-def _in_dev(sandbox: Sandbox, staged: Mapping[str, str]) -> list[str]:
+def _in_dev(sandbox: Sandbox, bind: Bind) -> list[str]:
     bound = [_Bound(each.source, each.target, each.read_only) for each in sandbox.mounts if _is_in_dev(each.target)]
-    return [option for each in bound for option in each.options(staged)]
+    return [option for each in bound for option in each.options(bind)]
 
 
 class Machine:

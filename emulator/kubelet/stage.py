@@ -56,7 +56,7 @@ def staged(number: int) -> str:
 
 def _stage(sources: Sequence[str]) -> None:
     # Opened before one of them can be covered by the stage.
-    opened = [_open(source) for source in sources]
+    opened = [open_source(source) for source in sources]
     _mount("none", STAGE, MS_NOSUID | MS_NODEV, b"tmpfs", b"mode=0711,size=1m")
     for number, fd in enumerate(opened):
         if stat.S_ISDIR(os.fstat(fd).st_mode):
@@ -67,15 +67,18 @@ def _stage(sources: Sequence[str]) -> None:
         os.close(fd)
 
 
-def _open(path: str) -> int:
+def open_source(path: str) -> int:
     """Open what is there, and not what a link leads to: another container of the pod could have put one there."""
     folder = os.open("/", os.O_PATH | os.O_DIRECTORY)
     for name in path.strip("/").split("/"):
-        inside = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
-        os.close(folder)
-        if stat.S_ISLNK(os.fstat(inside).st_mode):
-            raise OSError(f"{path} leads over a symbolic link")
+        try:
+            inside = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
         folder = inside
+        if stat.S_ISLNK(os.fstat(folder).st_mode):
+            os.close(folder)
+            raise OSError(f"{path} leads over a symbolic link")
     return folder
 
 

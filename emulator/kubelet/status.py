@@ -15,8 +15,11 @@ from emulator.kubelet.states import ContainerRecord, PodRecord, Running, State, 
 Manifest = Mapping[str, Any]
 
 OWN_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady")
+# In a strategic merge patch: the list becomes what the patch has, and is not merged.
+REPLACE = {"$patch": "replace"}
 LIVE = ("Pending", "Running")
 NOT_READY = "ContainersNotReady"
+GATES_NOT_READY = "ReadinessGatesNotReady"
 COMPLETED = "PodCompleted"
 
 
@@ -26,7 +29,7 @@ def pod_status(pod: Manifest, record: PodRecord, *, now: datetime) -> dict[str, 
     before = pod.get("status") or {}
     status: dict[str, Any] = {
         "phase": phase,
-        "conditions": _conditions(phase, record, before.get("conditions") or (), now=now),
+        "conditions": _conditions(phase, record, pod, now=now),
         "hostIP": record.host_ip,
         "hostIPs": [{"ip": record.host_ip}],
         "startTime": timestamp(record.started_at),
@@ -42,6 +45,17 @@ def pod_status(pod: Manifest, record: PodRecord, *, now: datetime) -> dict[str, 
     return status
 
 
+def status_patch(status: Manifest) -> dict[str, Any]:
+    """The strategic merge patch that makes *status* that of a pod, but for the conditions that are not the kubelet's.
+
+    What such a patch merges loses nothing that it does not name: so it names what a condition does not say any more.
+    """
+    unsaid = {"reason": None, "message": None}
+    ours = [unsaid | dict(each) for each in status["conditions"] if each["type"] in OWN_CONDITIONS]
+    addresses = {"podIPs": [*status["podIPs"], REPLACE]} if "podIPs" in status else {}
+    return {**status, "conditions": ours, **addresses}
+
+
 def pod_phase(restart_policy: str, record: PodRecord) -> str:
     """Pending, Running, Succeeded or Failed."""
     if record.failure and not any(each.running for each in (*record.init, *record.containers)):
@@ -52,7 +66,8 @@ def pod_phase(restart_policy: str, record: PodRecord) -> str:
         return "Failed" if gave_up else "Pending"
     if any(isinstance(each.state, Waiting) and each.last is None for each in record.containers):
         return "Failed" if record.ending else "Pending"
-    if any(each.running for each in record.containers):
+    # With a policy of Never, one waits that is run again for another image.
+    if any(each.running or (isinstance(each.state, Waiting) and not record.ending) for each in record.containers):
         return "Running"
     if restart_policy == "Always" and not record.ending:
         return "Running"
@@ -183,15 +198,17 @@ def _state(state: State) -> dict[str, Any]:
             return {"terminated": ended | ({"containerID": state.container_id} if state.container_id else {})}
 
 
-def _conditions(phase: str, record: PodRecord, before: Sequence[Manifest], *, now: datetime) -> list[dict[str, Any]]:
-    ready = _ready_condition(phase, record)
+def _conditions(phase: str, record: PodRecord, pod: Manifest, *, now: datetime) -> list[dict[str, Any]]:
+    before: Sequence[Manifest] = (pod.get("status") or {}).get("conditions") or ()
+    old = {each["type"]: each for each in before}
+    containers_ready = _containers_ready_condition(phase, record)
+    gates = [each["conditionType"] for each in pod["spec"].get("readinessGates") or ()]
     ours = {
         "PodReadyToStartContainers": {"status": "True" if record.pod_ip and phase in LIVE else "False"},
         "Initialized": _initialized_condition(phase, record),
-        "Ready": ready,
-        "ContainersReady": ready,
+        "Ready": _ready_condition(containers_ready, gates, old),
+        "ContainersReady": containers_ready,
     }
-    old = {each["type"]: each for each in before}
     merged = [_condition(kind, value, old.get(kind), now=now) for kind, value in ours.items()]
     return merged + [dict(each) for each in before if each["type"] not in ours]
 
@@ -204,7 +221,7 @@ def _initialized_condition(phase: str, record: PodRecord) -> dict[str, str]:
     return {"status": "True"} | ({"reason": COMPLETED} if phase == "Succeeded" else {})
 
 
-def _ready_condition(phase: str, record: PodRecord) -> dict[str, str]:
+def _containers_ready_condition(phase: str, record: PodRecord) -> dict[str, str]:
     if phase == "Succeeded":
         return {"status": "False", "reason": COMPLETED}
     unready = [each.name for each in record.containers if not _ready(each)]
@@ -212,6 +229,21 @@ def _ready_condition(phase: str, record: PodRecord) -> dict[str, str]:
         return {"status": "True"}
     message = f"containers with unready status: [{' '.join(unready)}]"
     return {"status": "False", "reason": NOT_READY, "message": message}
+
+
+def _ready_condition(
+    containers: dict[str, str], gates: Sequence[str], conditions: Mapping[str, Manifest]
+) -> dict[str, str]:
+    """https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-readiness-gate"""
+    if containers["status"] != "True":
+        return containers
+    shut = []
+    for gate in gates:
+        if gate not in conditions:
+            shut.append(f'corresponding condition of pod readiness gate "{gate}" does not exist.')
+        elif (found := conditions[gate]["status"]) != "True":
+            shut.append(f'the status of pod readiness gate "{gate}" is not "True", but {found}')
+    return {"status": "False", "reason": GATES_NOT_READY, "message": ", ".join(shut)} if shut else containers
 
 
 def _condition(kind: str, value: Mapping[str, str], old: Manifest | None, *, now: datetime) -> dict[str, Any]:

@@ -50,6 +50,8 @@ def container_causes(container: Object, path: str, seen: set[str], volumes: Abst
         yield required(f"{path}.image")
     elif image != image.strip():
         yield invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
+    if "restartPolicy" in container:
+        yield _restart_cause(container["restartPolicy"], path)
     yield from _port_causes(container.get("ports") or [], f"{path}.ports")
     for index, variable in enumerate(container.get("env") or []):
         yield from _env_causes(variable, f"{path}.env[{index}]")
@@ -59,6 +61,16 @@ def container_causes(container: Object, path: str, seen: set[str], volumes: Abst
     for kind in PROBES:
         if kind in container:
             yield from _probe_causes(container[kind], f"{path}.{kind}", kind)
+
+
+def _restart_cause(policy: str, path: str) -> Cause:
+    """What is wrong with a policy of one container's own: it makes a sidecar, which no kubelet here runs."""
+    field = f"{path}.restartPolicy"
+    if ".initContainers[" not in path:
+        return forbidden_field(field, "may not be set for non-init containers")
+    if policy != "Always":
+        return unsupported(field, policy, ("Always",))
+    return forbidden_field(field, "sidecar containers are not supported by this cluster")
 
 
 def _port_causes(ports: list[Object], path: str) -> Iterator[Cause]:
@@ -154,13 +166,25 @@ def _probe_causes(probe: Object, path: str, kind: str) -> Iterator[Cause]:
         yield forbidden_field(f"{path}.{name}", "may not specify more than 1 handler type")
     if not handlers:
         yield required(path, "must specify a handler type")
+    if "grpc" in probe:
+        yield forbidden_field(f"{path}.grpc", "gRPC probes are not supported by this cluster")
     for name in handlers[:1]:
         yield from _handler_causes(probe[name], f"{path}.{name}", name)
     for name in PROBE_NUMBERS:
         if probe.get(name, 0) < 0:
             yield invalid(f"{path}.{name}", probe[name], "must be greater than or equal to 0")
+    yield from _grace_causes(probe.get("terminationGracePeriodSeconds"), f"{path}.terminationGracePeriodSeconds", kind)
     if kind != "readinessProbe" and probe.get("successThreshold", 1) != 1:
         yield invalid(f"{path}.successThreshold", probe["successThreshold"], "must be 1")
+
+
+def _grace_causes(grace_s: int | None, field: str, kind: str) -> Iterator[Cause]:
+    if grace_s is None:
+        return
+    if kind == "readinessProbe":
+        yield invalid(field, grace_s, "must not be set for readinessProbes")
+    elif grace_s <= 0:
+        yield invalid(field, grace_s, "must be greater than 0")
 
 
 def _handler_causes(handler: Object, path: str, kind: str) -> Iterator[Cause]:

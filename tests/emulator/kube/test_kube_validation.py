@@ -58,6 +58,17 @@ def of_container(**changes: Any) -> list[tuple[str, str]]:
             "livenessProbe.successThreshold",
             "Invalid",
         ),
+        ({"livenessProbe": {"grpc": {"port": 1}}}, "livenessProbe.grpc", "Forbidden"),
+        (
+            {"livenessProbe": {"exec": {"command": ["x"]}, "terminationGracePeriodSeconds": 0}},
+            "livenessProbe.terminationGracePeriodSeconds",
+            "Invalid",
+        ),
+        (
+            {"readinessProbe": {"exec": {"command": ["x"]}, "terminationGracePeriodSeconds": 1}},
+            "readinessProbe.terminationGracePeriodSeconds",
+            "Invalid",
+        ),
         ({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}, "resources.requests", "Invalid"),
         ({"resources": {"limits": {"memory": "-1"}}}, "resources.limits[memory]", "Invalid"),
     ],
@@ -78,6 +89,9 @@ def test_a_container_is_refused_for_its_field(changes: dict[str, Any], field: st
         ({"tolerations": [{"key": "a", "effect": "Never"}]}, "tolerations[0].effect", "NotSupported"),
         ({"nodeSelector": {"a b": "c"}}, "nodeSelector", "Invalid"),
         ({"activeDeadlineSeconds": 0}, "activeDeadlineSeconds", "Invalid"),
+        ({"containers": [CONTAINER | {"restartPolicy": "Always"}]}, "containers[0].restartPolicy", "Forbidden"),
+        ({"initContainers": [CONTAINER | {"restartPolicy": "Always"}]}, "initContainers[0].restartPolicy", "Forbidden"),
+        ({"initContainers": [CONTAINER | {"restartPolicy": "No"}]}, "initContainers[0].restartPolicy", "NotSupported"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

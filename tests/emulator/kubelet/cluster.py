@@ -150,11 +150,12 @@ class Cluster:
             yield
 
     def call(self, method: str, path: str, body: Any = None, *, timeout_s: float = PATIENCE_S) -> bytes:
+        kind = "application/strategic-merge-patch+json" if method == "PATCH" else "application/json"
         request = urllib.request.Request(
             self.url + path,
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": kind},
         )
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as response:
@@ -199,13 +200,20 @@ class Namespace:
 
     def run(self, script: str = "", *, name: str = "a", restart: str = "Never", **changes: Any) -> Any:
         """Create a pod with one container; *changes* whose name is a pod's go there, others to the container."""
-        pod_fields = ("volumes", "initContainers", "activeDeadlineSeconds", "terminationGracePeriodSeconds")
+        pod_fields = (
+            *("volumes", "initContainers", "activeDeadlineSeconds", "terminationGracePeriodSeconds"),
+            "readinessGates",
+        )
         container = {"name": "main", "image": SHELL, "command": ["sh", "-c", script]}
         container |= {key: value for key, value in changes.items() if key not in pod_fields}
         spec = {"restartPolicy": restart, "nodeName": self.cluster.node, "containers": [container]}
         spec |= {key: value for key, value in changes.items() if key in pod_fields}
         body = {"metadata": {"name": name, "labels": {"app": "x"}}, "spec": spec}
         return self.create("pods", body)
+
+    def patch(self, path: str, body: dict[str, Any]) -> Any:
+        """Apply a strategic merge patch to what is at *path* in this namespace, `pods/a/status` for instance."""
+        return json.loads(self.cluster.call("PATCH", f"{self._path}/{path}", body))
 
     def pod(self, name: str = "a") -> Any:
         return self.cluster.get(f"{self._path}/pods/{name}")

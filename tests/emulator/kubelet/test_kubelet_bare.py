@@ -164,3 +164,9 @@ def test_the_stream_that_speaks_first_is_heard_first(namespace: Namespace) -> No
     """However late the log's writer comes to look."""
     for number in range(5):
         assert namespace.said("echo first >&2; echo second", name=f"p{number}") == "first\nsecond\n"
+
+
+def test_a_termination_message_may_lie_in_the_home_folder(namespace: Namespace) -> None:
+    namespace.run("echo because > ~/message; exit 1", terminationMessagePath="/home/jovyan/message")
+    ended = namespace.phase("Failed")["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert ended["message"] == "because\n"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from tests.emulator.kubelet.cluster import Namespace
 
 
@@ -106,3 +108,42 @@ def test_the_termination_message_is_told(namespace: Namespace, bubblewrap: None)
     namespace.run("echo because > /dev/termination-log; exit 1")
     pod = namespace.phase("Failed")
     assert pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] == "because\n"
+
+
+def message(namespace: Namespace) -> str | None:
+    """What the only container of the pod had to say when it ended."""
+    ended = namespace.phase("Failed", "Succeeded")["status"]["containerStatuses"][0]["state"]["terminated"]
+    return str(ended["message"]) if "message" in ended else None
+
+
+@pytest.mark.parametrize("path", ["/tmp/message", "/home/jovyan/deep/message", "/message", "/v/message", "/v/../tmp/x"])
+def test_the_termination_message_is_read_where_the_container_says(
+    namespace: Namespace, bubblewrap: None, path: str
+) -> None:
+    namespace.run(
+        f"echo because > {path}; exit 1",
+        terminationMessagePath=path,
+        volumes=[{"name": "v", "emptyDir": {}}],
+        volumeMounts=[{"name": "v", "mountPath": "/v"}],
+    )
+    if ".." in path:
+        assert "may not contain '..'" in namespace.event("Failed")
+    else:
+        assert message(namespace) == "because\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("seq 1 200; exit 1", "".join(f"{n}\n" for n in range(121, 201))),
+        (f"echo {'x' * 5000}; exit 1", "x" * 2047 + "\n"),
+        ("echo log; echo own > /dev/termination-log; exit 1", "own\n"),
+        ("echo log", None),
+    ],
+    ids=["lines", "bytes", "own", "success"],
+)
+def test_a_log_stands_in_for_the_message_of_a_container_that_failed_without_one(
+    namespace: Namespace, bubblewrap: None, script: str, expected: str | None
+) -> None:
+    namespace.run(script, terminationMessagePolicy="FallbackToLogsOnError")
+    assert message(namespace) == expected

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from emulator.kubelet.process import Bubblewrap
 from emulator.kubelet.sandbox import Machine, Mount, Sandbox, bubblewrap_options
 from tests.emulator.kubelet.cluster import REGISTRY, SHELL, Cluster, Namespace, eventually, passable_folder
 
@@ -207,3 +209,38 @@ def test_nothing_is_left_of_the_sandbox_when_its_pod_is_gone(namespace: Namespac
     namespace.gone()
     eventually(lambda: not [each for each in Path("/sys/fs/cgroup").glob(f"*/**/{uid}*")])
     eventually(lambda: not (cluster.state / "pods" / uid).exists())
+
+
+def test_a_sub_path_that_becomes_a_link_leads_nowhere_else_when_the_kubelet_is_a_normal_user(
+    tmp_path: Path,
+) -> None:
+    (part := tmp_path / "volume" / "part").mkdir(parents=True)
+    (part / "file").write_text("from the volume\n")
+    (secrets := tmp_path / "secrets").mkdir()
+    (secrets / "file").write_text("from elsewhere\n")
+    runtime = Bubblewrap(shutil.which("bwrap") or "", None)
+    sandbox = Sandbox(
+        hostname="pod",
+        working_dir="/",
+        environment={"PATH": "/usr/bin:/bin"},
+        mounts=(Mount(str(part), "/data"), Mount(str(part), "/again", read_only=False)),
+    )
+    with runtime.prepared(sandbox) as (command, fds):
+        # After it was looked at, another container of the pod puts a link there.
+        part.rename(part.with_name("moved"))
+        part.symlink_to(secrets)
+        script = "cat /data/file /again/file; touch /again/new; touch /data/new; readlink /proc/$$/fd/* /proc/1/fd/*"
+        done = subprocess.run(
+            [*command, "--", "sh", "-c", script],
+            pass_fds=fds,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+    first, second, *open_files = done.stdout.splitlines()
+    assert (first, second, os.listdir(secrets)) == (*["from the volume"] * 2, ["file"])
+    assert sorted(os.listdir(part.with_name("moved"))) == ["file", "new"]
+    # What was opened stays open for nobody.
+    assert not [each for each in open_files if str(tmp_path) in each or each.startswith("/data")], done
+    with pytest.raises(OSError, match="leads over a symbolic link"), runtime.prepared(sandbox):
+        pass

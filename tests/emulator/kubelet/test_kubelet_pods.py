@@ -131,6 +131,25 @@ def test_a_pod_is_restarted_until_it_succeeds(namespace: Namespace) -> None:
     assert namespace.output() == namespace.output(previous="true") == "run\n"
 
 
+def test_a_crashing_pod_has_the_log_of_the_run_that_ended_until_the_next_begins(namespace: Namespace) -> None:
+    namespace.run("echo run; exit 3", restart="Always")
+    reasons, ended = set(), ""
+
+    def has_waited() -> bool:
+        nonlocal ended
+        status = container(namespace.pod())
+        restarts = status.get("restartCount", 0)
+        reasons.add((status["state"].get("waiting") or {}).get("reason"))
+        if restarts >= 2:
+            # Not a refusal, whatever it does meanwhile.
+            ended = namespace.output() or ended
+            assert namespace.output(previous="true") == "run\n"
+        return "CrashLoopBackOff" in reasons and restarts >= 5
+
+    eventually(has_waited)
+    assert ended == "run\n"
+
+
 def test_a_crashing_pod_backs_off(namespace: Namespace) -> None:
     namespace.run("exit 1", restart="Always")
     pod = namespace.wait(lambda pod: state(pod).get("waiting", {}).get("reason") == "CrashLoopBackOff")

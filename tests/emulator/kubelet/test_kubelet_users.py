@@ -13,7 +13,7 @@ from emulator.kubelet.environment import ConfigError
 from emulator.kubelet.identity import ACCOUNT, JOVYAN, User, group_file, passwd_file, refused, user_of
 from emulator.kubelet.ownership import adopt, closed_to, give, make_inside
 from emulator.kubelet.sandbox import Mount
-from emulator.kubelet.stage import _open
+from emulator.kubelet.stage import open_source
 from emulator.kubelet.volumes import make_mount_points
 from tests.emulator.kubelet.cluster import Cluster, Namespace, passable_folder
 
@@ -162,10 +162,10 @@ def test_the_machines_accounts_are_kept_but_for_those_that_clash() -> None:
 def test_a_source_that_leads_over_a_link_is_not_mounted(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    os.close(_open(str(tmp_path / "real")))
+    os.close(open_source(str(tmp_path / "real")))
     for path in ("link", "link/.."):
         with pytest.raises(OSError, match="symbolic link|Not a directory"):
-            _open(str(tmp_path / path))
+            open_source(str(tmp_path / path))
 
 
 def test_folders_are_not_made_through_a_link(tmp_path: Path) -> None:
