@@ -11,7 +11,7 @@ from functools import partial
 
 from emulator.stack.processes import alive
 from functions.core.launch import Launch, Phase
-from functions.core.next_step import MOST_ATTEMPTS, MOST_STARTS
+from functions.core.next_step import MOST_STARTS, MOST_TROUBLES
 from tests.chaos import watching
 from tests.chaos.faults import broken
 from tests.chaos.journal import Journal
@@ -24,7 +24,7 @@ from tests.e2e.stack import Stack
 OF_A_BROKEN_REPOSITORY = re.compile(r"numpy==999|repo2docker ended with exit code|step exited with non-zero status")
 # What a launch of a good repository may say, and who must have been killed how often while it lasted.
 EXCUSES: Sequence[tuple[re.Pattern[str], Collection[str], int]] = (
-    (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_ATTEMPTS - 1),
+    (re.compile(r"build was interrupted|lost by the build backend"), ("kubelet", "kube"), MOST_TROUBLES - 1),
     (re.compile(r"Spawn failed|server stopped before"), ("kubelet", "hub", "kube", "proxy"), MOST_STARTS - 1),
     (re.compile(r"took too long to start"), ("kubelet", "hub", "kube", "proxy"), 1),
     # A build clones from the git host, and pushes to the registry; its log cannot always be read.
