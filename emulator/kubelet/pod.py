@@ -90,6 +90,10 @@ class Pod:
         if "deletionTimestamp" in manifest["metadata"]:
             self.end(grace_s=manifest["metadata"].get("deletionGracePeriodSeconds") or 0)
 
+    def report_again(self) -> None:
+        """Tell the API server once more how the pod is, in case that it has forgotten."""
+        self._reporter.doubt()
+
     def end(self, *, grace_s: float) -> None:
         """Ask everything to end, and kill what is left after *grace_s*; a later call can only shorten that."""
         self._ending = True

@@ -25,6 +25,7 @@ class Reporter:
         self._dirty = asyncio.Event()
         self._writing = asyncio.Lock()
         self._sent: dict[str, Any] | None = None
+        self._doubted = False
         self._closed = False
 
     def changed(self) -> None:
@@ -33,6 +34,13 @@ class Reporter:
     def learned(self) -> None:
         """The API server tells something new of the pod: report again, unless nothing has been yet."""
         if self._sent is not None:
+            self.changed()
+
+    def doubt(self) -> None:
+        """Report again what was reported, if anything: an API server that was killed has lost what it had answered to
+        in its last moment."""
+        if self._sent is not None:
+            self._doubted = True
             self.changed()
 
     def close(self) -> None:
@@ -67,10 +75,15 @@ class Reporter:
     async def _write(self) -> None:
         manifest = self._manifest()
         status = status_patch(pod_status(self._base(manifest), self._record(), now=self._services.now()))
-        if status == self._sent:
+        doubted, self._doubted = self._doubted, False
+        if status == self._sent and not doubted:
             return
         body = {"metadata": {"uid": manifest["metadata"]["uid"]}, "status": status}
-        await self._services.api.merge(f"{_path(manifest)}/status", body)
+        try:
+            await self._services.api.merge(f"{_path(manifest)}/status", body)
+        except ApiError:
+            self._doubted = doubted
+            raise
         self._sent = status
 
     async def _delete(self) -> None:

@@ -68,6 +68,9 @@ class Pods:
             self._pods[uid].abandon(grace_s=0)
         for each in items:
             self._met(each)
+        # Listed because a watch broke off, which a new start of the server may have done.
+        for pod in self._pods.values():
+            pod.report_again()
         if not self.listed.is_set():
             for uid in self._services.runs.known() - there:
                 await self._services.runs.end(uid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import urllib.error
 import urllib.request
@@ -110,6 +111,33 @@ def test_a_restarted_api_server_loses_no_pod(loop: Loop, tmp_path: Path) -> None
             running.__exit__(None, None, None)
     finally:
         assert not marked()
+
+
+def test_an_api_server_that_lost_its_last_moment_is_told_again_how_pods_are(loop: Loop, tmp_path: Path) -> None:
+    (before := tmp_path / "before").mkdir()
+    with api_server(loop, tmp_path / "server") as url:
+        cluster = Cluster(loop, url, tmp_path / "stack" / "kubelet", find_runtime())
+        running = cluster.kubelet()
+        running.__enter__()
+        namespace = cluster.namespace()
+        namespace.run(MARK)
+        namespace.phase("Running")
+        eventually(lambda: b'"phase":"Running"' in copied(tmp_path / "server", before).replace(b" ", b""))
+        os.kill(marked()[0], signal.SIGKILL)
+        namespace.phase("Failed")
+    try:
+        with api_server(loop, before, int(url.rpartition(":")[2])):
+            namespace.phase("Failed")
+            running.__exit__(None, None, None)
+    finally:
+        assert not marked()
+
+
+def copied(server: Path, copy: Path) -> bytes:
+    """What would be left of the state folder of a *server* that is killed now."""
+    for file in ("objects.sqlite", "objects.sqlite-wal"):
+        shutil.copy(server / file, copy / file)
+    return (copy / "objects.sqlite-wal").read_bytes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
