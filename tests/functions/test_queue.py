@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,21 +11,16 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from functions import admin
 from functions.application import make_application
-from functions.core.errors import RateLimited, UpstreamError
-from functions.core.launch import Launch, Phase
+from functions.core.errors import UpstreamError
+from functions.core.launch import Launch
 from functions.core.progress import parse_event_id
 from functions.launching.advance import advance
-from functions.launching.arrival import arrive
 from functions.launching.stream import SEEN_EVERY_S, launch_stream
 from functions.state.places import LIFE_S
-from functions.world import World
 from tests.fakes.world import Fakes, events
 from tests.functions.following import SPEC, asked, follow, launch, phases
-
-STOPPED = partial(replace, phase=Phase.STOPPED)
-PEOPLE = tuple(f"192.0.2.{n}" for n in range(1, 60))
+from tests.functions.queueing import PEOPLE, STOPPED, BusyHub, come, command, waits
 
 
 @pytest.fixture
@@ -34,20 +28,6 @@ def fakes() -> Fakes:
     fakes = Fakes()
     fakes.know(SPEC, built=True)
     return fakes
-
-
-def command(fakes: Fakes, text: str) -> None:
-    admin.run(text.split(), fakes.world().limits, say=lambda _: None, who="operator")
-
-
-def come(world: World, who: str, spec: str = SPEC) -> Launch:
-    """Somebody clicks and has the first steps taken, as the stream does it."""
-    begun = arrive(replace(asked(spec), client_ip=who), world).launch
-    return advance(begun.id, world) or begun
-
-
-def waits(told: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    return next(event for event in told if "queue" in event)
 
 
 def test_who_finds_the_hub_full_is_queued_and_goes_on_when_a_server_ends(fakes: Fakes) -> None:
@@ -283,81 +263,6 @@ def test_over_several_instances_nobody_is_lost_and_the_quota_holds(fakes: Fakes,
     assert crowd.most <= 5
 
 
-class BusyHub:
-    """A hub that has *limit* starts pending at most, as JupyterHub's concurrent_spawn_limit."""
-
-    def __init__(self, fakes: Fakes, limit: int, retry_after_s: float) -> None:
-        self.fakes, self.limit, self.retry_after_s = fakes, limit, retry_after_s
-        self.pending: list[str] = []
-        self.refusals = 0
-        self._start = fakes.hub.start_server
-        fakes.hub.start_server = self.start_server  # type: ignore[method-assign]
-
-    def start_server(self, user: str, options: Any) -> None:
-        if len(self.pending) >= self.limit:
-            self.refusals += 1
-            raise RateLimited("JupyterHub", retry_after_s=self.retry_after_s)
-        self._start(user, options)
-        self.pending.append(user)
-
-    def finish(self, count: int) -> None:
-        for user in self.pending[:count]:
-            self.fakes.hub.make_ready(user)
-        del self.pending[:count]
-
-
-def test_a_busy_hub_is_asked_in_order_and_hardly_in_vain(fakes: Fakes) -> None:
-    hub = BusyHub(fakes, limit=8, retry_after_s=45)
-    worlds = [fakes.world(), fakes.world()]
-    waiting = []
-    for number, who in enumerate(PEOPLE[:40]):
-        fakes.clock.sleep(0.01)
-        waiting.append(come(worlds[number % 2], who))
-    begun = fakes.clock.time
-    while any(it.phase is not Phase.READY for it in waiting) and fakes.clock.time < begun + 600:
-        fakes.clock.sleep(1)
-        hub.finish(2)
-        now = fakes.clock.time
-        for number, it in enumerate(waiting):
-            if it.phase is not Phase.READY:
-                worlds[0].launches.change(it.id, partial(replace, last_seen_at=now))
-                waiting[number] = advance(it.id, worlds[number % 2]) or it
-    assert {it.phase for it in waiting} == {Phase.READY}
-    asked_at = [it.asked_at for it in waiting]
-    assert all(before <= after + LIFE_S for before, after in zip(asked_at, asked_at[1:], strict=False))
-    # Forty at two a second would be twenty seconds; a place is seen to be free within three.
-    assert fakes.clock.time - begun < 60
-    assert hub.refusals <= 4
-
-
-def test_a_busy_hub_that_frees_no_start_is_asked_again_after_the_time_it_named(fakes: Fakes) -> None:
-    hub = BusyHub(fakes, limit=0, retry_after_s=45)
-    world = fakes.world()
-    told = follow(world)
-    event = waits(told)
-    assert event["message"] == "The hub is busy. You are number 1 in the queue.\n"
-    hub.limit = 1
-    begun = fakes.clock.time
-    assert list(told)[-1]["phase"] == "ready"
-    assert 45 <= fakes.clock.time - begun < 45 + 2 * LIFE_S
-    assert hub.refusals == 1
-
-
-def test_a_hub_that_is_busy_for_an_hour_loses_nobody(fakes: Fakes) -> None:
-    hub = BusyHub(fakes, limit=0, retry_after_s=60)
-    told = follow(fakes.world())
-    waits(told)
-    end = fakes.clock.time + 3000
-    for event in told:
-        assert event["phase"] != "failed"
-        if fakes.clock.time > end:
-            break
-        if fakes.clock.time > end - 100:
-            hub.limit = 1
-    else:
-        assert event["phase"] == "ready"
-
-
 def test_the_position_is_json_that_clients_can_ignore(fakes: Fakes) -> None:
     """Known clients show `message` and look at `phase` alone."""
     command(fakes, "quota 1")
@@ -390,49 +295,3 @@ def test_every_instance_tells_how_many_wait_for_what_and_how_long(fakes: Fakes) 
 def value(series: str, client: FlaskClient) -> float | None:
     lines = client.get("/metrics").get_data(as_text=True).splitlines()
     return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(series)), None)
-
-
-def busy(*_: object) -> None:
-    raise RateLimited("JupyterHub", retry_after_s=60)
-
-
-def test_who_steps_back_waits_quietly(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
-    command(fakes, "quota 1")
-    world = fakes.world()
-    fakes.know("owner/other/main", built=True)
-    launch(world, asked("owner/other/main"))
-    fakes.clock.sleep(LIFE_S + 1)
-    told = launch_stream(asked(), world)
-    assert any("This hub is full." in chunk for chunk in told)
-    command(fakes, "quota 2")
-    with monkeypatch.context() as while_busy:
-        while_busy.setattr(fakes.hub, "start_server", busy)
-        assert any("The hub is busy." in chunk for chunk in told)
-        command(fakes, "quota 1")
-        fakes.clock.sleep(LIFE_S + 1)
-    begun, writes, write = fakes.clock.time, list[str](), fakes.store.compare_and_set
-
-    def counting(kind: str, *rest: Any) -> Any:
-        writes.append(kind)
-        return write(kind, *rest)
-
-    monkeypatch.setattr(fakes.store, "compare_and_set", counting)
-    assert any(fakes.clock.time > begun + 60 for _ in told)
-    assert writes.count("launch") < 20
-    assert len(fakes.hub.started) == 1
-
-
-def test_who_comes_back_to_the_queue_of_a_hub_asks_after_all_who_stayed(
-    fakes: Fakes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world = fakes.world()
-    monkeypatch.setattr(fakes.hub, "start_server", busy)
-    left, *stayed = [come(world, who) for who in PEOPLE[:6]]
-    fakes.clock.sleep(100)
-    for one in stayed:
-        world.launches.change(one.id, lambda it: replace(it, last_seen_at=fakes.clock.time))
-    world.gate.ask(busy)
-    fakes.clock.sleep(LIFE_S + 1)
-    assert [world.gate.turn(one).ahead for one in stayed] == [0, 1, 2, 3, 4]
-    turn = world.gate.turn(replace(left, last_seen_at=fakes.clock.time))
-    assert (turn.now, turn.ahead) == (False, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tests.emulator.kubelet.cluster import Cluster, Namespace, eventually
@@ -25,15 +26,21 @@ def test_what_one_pod_writes_the_next_one_reads(namespace: Namespace, bubblewrap
     assert namespace.said("cat /data/file", name="b", **MOUNTED) == "kept\n"
 
 
-def test_a_claim_goes_after_its_pods_and_its_files_with_it(
-    cluster: Cluster, namespace: Namespace, bubblewrap: None
-) -> None:
+def folder_in_use(cluster: Cluster, namespace: Namespace) -> Path:
+    """The folder of a volume, called as it is, in which a pod that runs has written `file`."""
     claim(namespace, storageClassName="local")
     namespace.run("echo kept > /data/file; sleep 600", terminationGracePeriodSeconds=1, **MOUNTED)
     namespace.phase("Running")
     [found] = namespace.find("persistentvolumeclaims")
-    folder = cluster.state / "claims" / found["spec"]["volumeName"]
+    folder: Path = cluster.state / "claims" / found["spec"]["volumeName"]
     eventually((folder / "file").exists)
+    return folder
+
+
+def test_a_claim_goes_after_its_pods_and_its_files_with_it(
+    cluster: Cluster, namespace: Namespace, bubblewrap: None
+) -> None:
+    folder = folder_in_use(cluster, namespace)
     cluster.call("DELETE", f"/api/v1/namespaces/{namespace.name}/persistentvolumeclaims/c")
     assert namespace.find("persistentvolumeclaims")
     namespace.delete("a")
@@ -61,13 +68,8 @@ def test_the_name_of_a_volume_cannot_lead_elsewhere(cluster: Cluster, namespace:
 def test_files_stay_while_a_pod_has_them_though_their_volume_is_deleted(
     cluster: Cluster, namespace: Namespace, bubblewrap: None
 ) -> None:
-    claim(namespace, storageClassName="local")
-    namespace.run("echo kept > /data/file; sleep 600", terminationGracePeriodSeconds=1, **MOUNTED)
-    namespace.phase("Running")
-    [found] = namespace.find("persistentvolumeclaims")
-    folder = cluster.state / "claims" / found["spec"]["volumeName"]
-    eventually((folder / "file").exists)
-    cluster.call("DELETE", f"/api/v1/persistentvolumes/{found['spec']['volumeName']}")
+    folder = folder_in_use(cluster, namespace)
+    cluster.call("DELETE", f"/api/v1/persistentvolumes/{folder.name}")
     # The folders of volumes that are gone are removed when a pod ends.
     namespace.said("true", name="b")
     namespace.delete("b")
