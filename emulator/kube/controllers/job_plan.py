@@ -16,6 +16,7 @@ from emulator.kube.objects import (
     has_condition,
     is_deleting,
     is_finished,
+    later,
     metadata,
     moment_of,
     timestamp,
@@ -24,7 +25,6 @@ from emulator.kube.objects import (
 # A pod keeps this finalizer until it is counted, so that none is forgotten (as in Kubernetes since 1.26).
 TRACKING = "batch.kubernetes.io/job-tracking"
 LONGEST_BACKOFF = timedelta(minutes=6)
-LONGEST_DEADLINE_S = timedelta(days=365_000).total_seconds()
 
 BACKOFF = ("BackoffLimitExceeded", "Job has reached the specified backoff limit")
 DEADLINE = ("DeadlineExceeded", "Job was active longer than specified deadline")
@@ -137,7 +137,7 @@ def _deadline(spec: Object, status: Object) -> datetime | None:
     seconds, started = spec.get("activeDeadlineSeconds"), moment_of(status.get("startTime"))
     if seconds is None or started is None or spec.get("suspend"):
         return None
-    return started + timedelta(seconds=seconds) if seconds < LONGEST_DEADLINE_S else None
+    return later(started, seconds)
 
 
 def _restarted_too_often(spec: Object, active: Sequence[Object]) -> bool:

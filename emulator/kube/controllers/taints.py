@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from emulator.kube.cluster import Cluster
 from emulator.kube.controllers.events import record
 from emulator.kube.controllers.scheduling import tolerates
 from emulator.kube.deletion import delete
 from emulator.kube.kinds import NODES, PODS
-from emulator.kube.objects import Object, dig, is_deleting, is_finished, name_of, namespace_of, timestamp, uid_of
+from emulator.kube.objects import Object, dig, is_deleting, is_finished, later, name_of, namespace_of, timestamp, uid_of
 from emulator.kube.store import Change, Key
 from emulator.kube.writes import modify
 
 SOURCE = "taint-eviction-controller"
-LONGEST_S = timedelta(days=365_000).total_seconds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class Taints:
             self._since.pop(uid_of(pod), None)
             return None
         now = self.cluster.now()
-        leaves_at = self._since.setdefault(uid_of(pod), now) + timedelta(seconds=max(0, min(seconds, LONGEST_S)))
+        leaves_at = later(self._since.setdefault(uid_of(pod), now), max(0, seconds))
         if now < leaves_at:
             return leaves_at
         self._evict(key, pod)
